@@ -1,0 +1,122 @@
+"""The EventBus: one queue for all changes, one transaction per batch, facts told only after the commit."""
+
+import logging
+from typing import Any
+
+import trio
+from attrs import define, field
+
+from actors.inbox import answer
+from actors.messages import Nudge, Order, TipmanMessage, Told
+from callsheet.errors import CallsheetError, GaveUp
+from storage.door import Door
+from storage.journal.facts import Fact, InstanceQueued, ScheduleChanged
+from storage.journal.journal import Applied, Interrupted, Journal, Verdict
+
+log = logging.getLogger("callsheet.bus")
+
+MAX_BATCH = 4000  # rows or so in one transaction: large batches are cheap, endless ones would starve the readers
+FIRST_PAUSE, LONGEST_PAUSE = 0.05, 1.0  # seconds between two tries while the database does not answer
+
+
+@define
+class Health:
+    """What the door of the service may know about the bus: the error that storage gives at present, if any."""
+
+    storage: CallsheetError | None = None
+
+
+@define
+class Bus:
+    """The ends of the channels that the bus holds; its state is in its loop."""
+
+    inbox: trio.MemoryReceiveChannel[Order]
+    tipman: trio.MemorySendChannel[TipmanMessage]
+    scheduler: trio.MemorySendChannel[Nudge]
+    narrator: trio.MemorySendChannel[tuple[Fact, ...]]
+    door: Door
+    journal: Journal
+    health: Health = field(factory=Health)
+
+
+async def bus(ends: Bus) -> None:
+    """Write down what comes in, in order, until all who could send have hung up.
+
+    Reports of what has already happened are kept and tried again for as long as the database does not answer;
+    everybody else is told at once that it does not.
+    """
+    kept: list[Order] = []
+    pause = FIRST_PAUSE
+    while (batch := await _gather(ends.inbox, kept, pause)) is not None:
+        kept = await _commit(ends, batch) if batch else []
+        pause = min(pause * 2, LONGEST_PAUSE) if kept else FIRST_PAUSE
+
+
+async def _gather(inbox: trio.MemoryReceiveChannel[Order], kept: list[Order], pause: float) -> list[Order] | None:
+    """Return all that waits, or None at the end; with orders kept from before, wait for `pause` at most."""
+    batch = list(kept)
+    if kept:
+        await trio.sleep(pause)
+    else:
+        try:
+            batch.append(await inbox.receive())
+        except trio.EndOfChannel:
+            return None
+    weight = sum(one.command.weight for one in batch)
+    while weight < MAX_BATCH:
+        try:
+            batch.append(inbox.receive_nowait())
+        except (trio.WouldBlock, trio.EndOfChannel):
+            break
+        weight += batch[-1].command.weight
+    return batch
+
+
+async def _commit(ends: Bus, batch: list[Order]) -> list[Order]:
+    """Commit a batch, answer and tell; return the orders that must be tried again."""
+    applied, reason = await _apply(ends, batch)
+    for one, verdict in zip(batch, applied.verdicts, strict=False):
+        _answer(one, verdict)
+    ends.health.storage = reason
+    if applied.facts:
+        await _tell(ends, tuple(applied.facts))
+    return [] if reason is None else _refuse(batch[len(applied.verdicts) :], reason)
+
+
+async def _apply(ends: Bus, batch: list[Order]) -> tuple[Applied, CallsheetError | None]:
+    try:
+        return await ends.door.write(ends.journal.apply, [one.command for one in batch]), None
+    except Interrupted as error:
+        if isinstance(error.reason, GaveUp):
+            raise error.reason from error
+        log.warning("%s", error.reason)
+        return error.applied, error.reason
+
+
+def _refuse(rest: list[Order], reason: CallsheetError) -> list[Order]:
+    for one in rest:
+        if not one.command.keep:
+            _answer(one, Verdict(error=reason))
+    return [one for one in rest if one.command.keep]
+
+
+def _answer(one: Order, verdict: Verdict) -> None:
+    if one.reply_to is not None:
+        answer(one.reply_to, verdict)
+    elif verdict.error is not None:
+        log.error("%s was refused: %s", type(one.command).__name__, verdict.error)
+
+
+async def _tell(ends: Bus, facts: tuple[Fact, ...]) -> None:
+    await ends.tipman.send(Told(facts))
+    if any(isinstance(fact, ScheduleChanged | InstanceQueued) for fact in facts):
+        _offer(ends.scheduler, Nudge())
+    _offer(ends.narrator, facts)
+
+
+def _offer(channel: trio.MemorySendChannel[Any], message: Any) -> None:
+    """Send if there is room: a full nudge is a nudge, and a slow narrator misses something."""
+    try:
+        channel.send_nowait(message)
+    except (trio.WouldBlock, trio.BrokenResourceError):
+        return

@@ -1,0 +1,230 @@
+"""One actor per task instance: performs the task inside its cancel scope and reports how it ended.
+
+A task may raise anything, swallow its cancellation or never end: the guard here lets nothing of it reach anybody else.
+The outcome is what the body did; the report is committed before anybody is told.
+"""
+
+import traceback
+from math import inf
+from typing import Any
+from uuid import UUID
+
+import msgspec
+import trio
+from attrs import define, field
+
+from actors.messages import Order
+from callsheet.capture import current_pen
+from callsheet.clock import Clock
+from callsheet.instants import SECOND, to_datetime
+from callsheet.tasks import Task
+from callsheet.tasks.text import safe_text
+from storage.journal.commands import Command, EndInstance, KeepLog, KeepOutput
+from storage.journal.facts import InstanceStarted
+
+MAX_ERROR = 16_000  # characters of a traceback that are kept
+MAX_LINE = 64_000  # characters of one line of log
+
+
+@define(eq=False)
+class Cancellation:
+    """Why an instance is being cancelled, and at which Trio time it was told so."""
+
+    outcome: str
+    at: float
+
+
+@define(eq=False)
+class Live:
+    """An instance in memory, which is to say running; the TIPMan and the instance's own actor share it.
+
+    Only the TIPMan sets `cancellation` and `stuck`; the actor sets the rest.
+    """
+
+    run: InstanceStarted
+    scope: trio.CancelScope = field(factory=trio.CancelScope)
+    cancellation: Cancellation | None = None
+    stuck: str | None = None
+    started_at: int | None = None
+    progress: tuple[float, float | None, str] | None = None
+    trio_task: trio.lowlevel.Task | None = None
+
+    @property
+    def deadline(self) -> float:
+        """Return the Trio time at which the run was told to end, by its time-out or by somebody; inf: not so far."""
+        told = self.cancellation.at if self.cancellation else inf
+        return min(self.scope.deadline, told)
+
+
+class InstancePen:
+    """Writes what one instance says: outputs wait for room in the bus, lines of log never do."""
+
+    def __init__(self, live: Live, bus: trio.MemorySendChannel[Order], clock: Clock, max_log_bytes: int) -> None:
+        self._live = live
+        self._bus = bus
+        self._clock = clock
+        self._room = max_log_bytes
+        self._lines = 0
+        self._held: list[Order] = []
+        self._token = trio.lowlevel.current_trio_token()
+
+    def __str__(self) -> str:
+        return f"{self._id} of {self._live.run.task}"
+
+    async def output(self, seq: int, raw: bytes) -> None:
+        """Keep one output; waits while the bus is full, which is what slows a flood down."""
+        await self._bus.send(Order(KeepOutput(self._id, seq, self._clock.now(), raw)))
+
+    async def progress(self, done: float, total: float | None, note: str) -> None:
+        """Show how far it is; the latest is all that is known."""
+        self._live.progress = (done, total, note)
+        await trio.lowlevel.checkpoint()
+
+    async def log(self, level: str, text: str, fields: dict[str, object]) -> None:
+        """Keep one line of log."""
+        self._write(level, text, msgspec.json.encode(fields) if fields else None)
+        await trio.lowlevel.checkpoint()
+
+    def write_line(self, level: str, text: str) -> None:
+        """Keep a line from print or logging, from any thread."""
+        line = safe_text(text[:MAX_LINE])
+        try:
+            trio.lowlevel.current_task()
+        except RuntimeError:
+            self._from_thread(level, line)
+        else:
+            self._write(level, line, None)
+
+    def _from_thread(self, level: str, line: str) -> None:
+        try:
+            self._token.run_sync_soon(self._write, level, line, None)
+        except trio.RunFinishedError:
+            return
+
+    def _write(self, level: str, text: str, fields: bytes | None) -> None:
+        if self._room <= 0:
+            return
+        self._room -= len(text.encode()) + len(fields or b"") + 32
+        if self._room <= 0:
+            level, text, fields = "warning", "The log is cut here: it reached its size limit.", None
+        self._tell(KeepLog(self._id, self._lines, self._clock.now(), level, text, fields))
+        self._lines += 1
+
+    def _tell(self, command: Command) -> None:
+        """Tell the bus if there is room, else hold the line back until the instance ends; the cap bounds what is held."""
+        if not self._held:
+            try:
+                self._bus.send_nowait(Order(command))
+            except trio.WouldBlock:
+                self._held.append(Order(command))
+        else:
+            self._held.append(Order(command))
+
+    async def report(self, command: Command) -> None:
+        """Hand over what was held back, then the last word."""
+        for held in self._held:
+            await self._bus.send(held)
+        try:
+            self._bus.send_nowait(Order(command))
+        except trio.WouldBlock:
+            await self._bus.send(Order(command))
+
+    @property
+    def _id(self) -> UUID:
+        return self._live.run.id
+
+
+async def perform(live: Live, task: Task[Any, Any], bus: trio.MemorySendChannel[Order], clock: Clock) -> None:
+    """Run one instance from its start to its report."""
+    run = live.run
+    live.trio_task = trio.lowlevel.current_task()
+    pen = InstancePen(live, bus, clock, task.max_log_bytes)
+    current_pen.set(pen)
+    began, live.started_at = trio.current_time(), clock.now()
+    if run.timeout is not None:
+        live.scope.deadline = began + run.timeout / SECOND
+    state, error = await _guarded(live, task, pen)
+    ended = trio.current_time()
+    outcome = _outcome(live, error, ended)
+    report = EndInstance(
+        run=run,
+        outcome=outcome,
+        started_at=live.started_at,
+        finished_at=live.started_at + round((ended - began) * SECOND),
+        error=_explain(live, outcome, error, ended - began),
+        state=state if outcome == "succeeded" else None,
+        may_retry=task.retries is not None and (error is None or task.retries.retries_on(error)),
+    )
+    error = None  # a traceback kept alive would keep all that the task held alive
+    current_pen.set(None)
+    with trio.CancelScope(shield=True):
+        await pen.report(report)
+
+
+async def _guarded(live: Live, task: Task[Any, Any], pen: InstancePen) -> tuple[bytes | None, BaseException | None]:
+    """Perform the body; return its new state, and what it raised."""
+    run = live.run
+    state: bytes | None = None
+    try:
+        with live.scope:
+            due_at = None if run.due_at is None else to_datetime(run.due_at)
+            out = task.out(pen, run.id, run.attempt, due_at, live.scope.deadline)
+            state = await task.perform(task.decode_input(run.input), out, run.state)
+    except BaseException as error:
+        if _from_above(error):
+            raise
+        return None, error
+    return state, None
+
+
+def _from_above(error: BaseException) -> bool:
+    """Tell the cancellation of the whole engine from a Cancelled that a task kept and raised again."""
+    cancelled = isinstance(error, trio.Cancelled) or (
+        isinstance(error, BaseExceptionGroup) and error.subgroup(trio.Cancelled) is not None
+    )
+    return cancelled and trio.current_effective_deadline() == -inf
+
+
+def _outcome(live: Live, error: BaseException | None, ended: float) -> str:
+    """Name the outcome by what the body did, and by what it was told first.
+
+    A body that ends by itself although it was told to cancel has succeeded: that is the truth. One that overran its
+    time-out without ever reaching a checkpoint was never told, and has timed out all the same.
+    """
+    told, deadline = live.cancellation, live.scope.deadline
+    if error is None and not live.scope.cancelled_caught:
+        return "timed_out" if ended > deadline and told is None else "succeeded"
+    if told is not None and told.at <= deadline:
+        return told.outcome
+    if live.scope.cancelled_caught or ended > deadline:
+        return "timed_out"
+    return "failed"
+
+
+def _explain(live: Live, outcome: str, error: BaseException | None, seconds: float) -> bytes | None:
+    """Return what went wrong as a JSON object: type, message, traceback."""
+    if error is not None:
+        return msgspec.json.encode(describe(error))
+    if outcome == "timed_out":
+        limit = (live.run.timeout or 0) / SECOND
+        message = f"ran {seconds:.3f} s, more than its limit of {limit:g} s"
+        return msgspec.json.encode({"type": "TimedOut", "message": message})
+    return None
+
+
+def describe(error: BaseException) -> dict[str, str]:
+    """Describe an exception in plain text, even one whose own `str` or `repr` fails."""
+    try:
+        message = str(error)
+    except BaseException:  # noqa: BLE001 - the author's own `__str__`
+        message = "<the exception's str() failed>"
+    try:
+        trace = "".join(traceback.format_exception(error, limit=-30))
+    except BaseException:  # noqa: BLE001 - as above
+        trace = "<the traceback could not be formatted>"
+    name = type(error).__qualname__
+    return {
+        "type": safe_text(str(name)),
+        "message": safe_text(message)[:MAX_ERROR],
+        "traceback": safe_text(trace)[-MAX_ERROR:],
+    }

@@ -1,0 +1,98 @@
+"""The scheduler: looks at what is due, has it claimed, and sleeps until there is more.
+
+It keeps one number, when to look next; the schedules are in the database. The wall clock only says how long to wait, waits
+are short slices, and a clock that jumps is noticed at the next look.
+"""
+
+import logging
+
+import msgspec
+import trio
+from attrs import define
+
+from actors.inbox import order
+from actors.messages import Nudge, Order
+from callsheet.clock import Clock
+from callsheet.errors import Unavailable
+from callsheet.instants import SECOND, format_instant
+from storage.journal.commands import Claim, KeepEvent
+from storage.journal.facts import Looked
+
+log = logging.getLogger("callsheet.scheduler")
+
+LONGEST_WAIT = 30.0  # seconds: a clock that was set is noticed after this, at the latest
+JUMP = 2 * SECOND  # a difference between wall clock and monotonic clock that is no drift any more
+PAUSE = 0.5  # seconds between two looks while the database does not answer
+OUTAGE = 2 * SECOND  # a longer silence of the database is downtime
+
+
+@define
+class Watch:
+    """The wall clock as the scheduler trusts it: how far it stood from the monotonic clock, and since when."""
+
+    clock: Clock
+    offset: int
+    awake_since: int
+
+    @classmethod
+    def begin(cls, clock: Clock) -> "Watch":
+        """Look at both clocks for the first time."""
+        now = clock.now()
+        return cls(clock, now - _monotonic(), now)
+
+    def jump(self) -> int:
+        """Return by how much the wall clock has jumped since the last look, 0 for drift (microseconds)."""
+        now = self.clock.now()
+        jump = now - _monotonic() - self.offset
+        if abs(jump) < JUMP:
+            return 0
+        self.offset += jump
+        if jump > 0:
+            self.awake_since = now  # asleep, or set forward: what was due meanwhile is for the catch-up policy
+        return jump
+
+
+async def scheduler(
+    nudges: trio.MemoryReceiveChannel[Nudge], bus: trio.MemorySendChannel[Order], clock: Clock, awake_since: int
+) -> None:
+    """Claim what is due, for ever; nudges make it look at once."""
+    watch = Watch.begin(clock)
+    watch.awake_since = awake_since
+    while True:
+        await _report_jump(watch, bus)
+        looked = await _look(bus, watch)
+        await _wait(nudges, looked.next_fire, clock)
+
+
+async def _look(bus: trio.MemorySendChannel[Order], watch: Watch) -> Looked:
+    """Have what is due claimed, however long the database needs to answer."""
+    began = watch.clock.now()
+    while True:
+        try:
+            looked: Looked = await order(bus, Claim(watch.awake_since))
+        except Unavailable:
+            await trio.sleep(PAUSE)
+            if watch.clock.now() - began > OUTAGE:
+                watch.awake_since = watch.clock.now()
+        else:
+            return looked
+
+
+async def _wait(nudges: trio.MemoryReceiveChannel[Nudge], until: int | None, clock: Clock) -> None:
+    left = LONGEST_WAIT if until is None else min((until - clock.now()) / SECOND, LONGEST_WAIT)
+    if left <= 0:
+        return
+    with trio.move_on_after(left):
+        await nudges.receive()
+
+
+async def _report_jump(watch: Watch, bus: trio.MemorySendChannel[Order]) -> None:
+    jump = watch.jump()
+    if jump:
+        log.warning("the wall clock jumped by %+.1f s, to %s", jump / SECOND, format_instant(watch.clock.now()))
+        data = msgspec.json.encode({"seconds": jump / SECOND})
+        await bus.send(Order(KeepEvent("clock.jumped", data)))
+
+
+def _monotonic() -> int:
+    return int(trio.current_time() * SECOND)

@@ -1,0 +1,173 @@
+"""The supervisor: the whole tree on one screen, its restart budgets, and the order in which it stops.
+
+engine
+├── bus         one writer; when it fails, nothing may be told any more: the process ends
+├── tipman      owns the actors of all instances; when it fails, the process ends
+│   └── one actor per task instance, each behind its own guard
+├── scheduler   keeps no state: restarted up to 5 times a minute, then the process ends
+└── narrator    shows facts to people: restarted likewise
+"""
+
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+from typing import Any
+
+import trio
+from attrs import define, field, frozen
+
+from actors.bus import Bus, Health, bus
+from actors.inbox import ask, leave_nobody_waiting, order
+from actors.messages import Census, InterruptAll, Nudge, Order, Present, TipmanMessage, WhenIdle
+from actors.narrator import narrator
+from actors.scheduler import scheduler
+from actors.tipman import Tipman, tipman
+from callsheet.clock import Clock
+from callsheet.errors import GaveUp, Unavailable
+from callsheet.tasks import Task
+from storage.door import Door
+from storage.journal.commands import Recover, StopNode
+from storage.journal.facts import Fact
+from storage.journal.journal import Journal
+
+log = logging.getLogger("callsheet.supervisor")
+
+BUS_ROOM = 1000  # orders that may wait for the bus; then its senders wait
+TIPMAN_ROOM = 100  # batches of facts and questions
+NARRATOR_ROOM = 100  # batches of facts; what does not fit is not shown
+
+
+@frozen
+class Budget:
+    """How often an actor may be restarted: `restarts` times within `seconds`."""
+
+    restarts: int = 5
+    seconds: float = 60.0
+
+
+@frozen
+class Rules:
+    """What the engine keeps to when it cancels and stops (seconds)."""
+
+    drain: float = 20.0
+    cleanup_timeout: float = 5.0
+    last_cleanup: float = 1.2  # after the drain: stopping has its own bound, drain + 2 s in all
+
+
+@define
+class Engine:
+    """The engine from outside: where to send, and how it is. The supervisor fills in what it finds at the end."""
+
+    bus: trio.MemorySendChannel[Order]
+    tipman: trio.MemorySendChannel[TipmanMessage]
+    health: Health
+    stop: trio.Event = field(factory=trio.Event)  # set it: stop as told
+    hurry: trio.Event = field(factory=trio.Event)  # set it, too: skip the drain
+    draining: bool = False
+    ready: bool = False
+    lost: int = 0
+    left: Present | None = None
+    stopped: trio.Event = field(factory=trio.Event)  # all is written down; what is `left` never ended
+
+    @property
+    def takes_orders(self) -> bool:
+        """Tell whether new work is accepted."""
+        return self.ready and not self.draining
+
+
+async def engine(
+    journal: Journal,
+    door: Door,
+    tasks: Mapping[str, Task[Any, Any]],
+    clock: Clock,
+    rules: Rules,
+    write: Callable[[str], object] | None,
+    *,
+    task_status: trio.TaskStatus[Engine] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Run the whole tree until it is told to stop; GaveUp when a part of it fails for good.
+
+    `write` shows lines to people (None: nobody watches). Started, it has settled what an earlier boot left behind.
+    """
+    to_bus, bus_inbox = trio.open_memory_channel[Order](BUS_ROOM)
+    to_tipman, tipman_inbox = trio.open_memory_channel[TipmanMessage](TIPMAN_ROOM)
+    to_scheduler, nudges = trio.open_memory_channel[Nudge](1)
+    to_narrator, facts = trio.open_memory_channel[tuple[Fact, ...]](NARRATOR_ROOM if write else 0)
+    shared = Engine(to_bus, to_tipman, Health())
+    try:
+        async with trio.open_nursery() as tree:
+            tree.start_soon(bus, Bus(bus_inbox, to_tipman, to_scheduler, to_narrator, door, journal, shared.health))
+            tree.start_soon(tipman, Tipman(tipman_inbox, to_bus, tasks, clock, rules.cleanup_timeout))
+            if write is not None:
+                tree.start_soon(restarted, "narrator", partial(narrator, facts, write))
+            shared.lost = await _recover(to_bus)
+            planner = trio.CancelScope()
+            tree.start_soon(_within, planner, partial(scheduler, nudges, to_bus, clock, clock.now()))
+            shared.ready = True
+            task_status.started(shared)
+            await shared.stop.wait()
+            await _stop(shared, planner, rules)
+            shared.stopped.set()
+            tree.cancel_scope.cancel()
+    finally:
+        leave_nobody_waiting(bus_inbox)
+        leave_nobody_waiting(tipman_inbox)
+
+
+async def _within(scope: trio.CancelScope, actor: Callable[[], Awaitable[None]]) -> None:
+    with scope:
+        await restarted("scheduler", actor)
+
+
+async def _recover(to_bus: trio.MemorySendChannel[Order]) -> int:
+    """Settle what an earlier boot left, however long the database needs to answer."""
+    while True:
+        try:
+            lost: int = await order(to_bus, Recover())
+        except Unavailable:
+            await trio.sleep(0.5)
+        else:
+            return lost
+
+
+async def restarted(name: str, actor: Callable[[], Awaitable[None]], budget: Budget = Budget()) -> None:
+    """Run an actor and start it again when it crashes; GaveUp once its budget is used up."""
+    crashes: deque[float] = deque()
+    while True:
+        try:
+            await actor()
+        except Exception as error:
+            log.exception("the %s crashed; it is started again", name)
+            crashes.append(trio.current_time())
+            while crashes[0] < crashes[-1] - budget.seconds:
+                crashes.popleft()
+            if len(crashes) > budget.restarts:
+                raise GaveUp(
+                    f"The {name} crashed {len(crashes)} times within {budget.seconds:g} s, "
+                    f"at last by {type(error).__name__}: {error}"
+                ) from error
+        else:
+            return
+
+
+async def _stop(shared: Engine, planner: trio.CancelScope, rules: Rules) -> None:
+    """Stop in order: no new firings, drain, interrupt, write down the end."""
+    shared.draining = True
+    planner.cancel()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(_hurry, shared.hurry, nursery.cancel_scope)
+        with trio.move_on_after(rules.drain):
+            await ask(shared.tipman, WhenIdle)
+        nursery.cancel_scope.cancel()
+    with trio.move_on_after(rules.last_cleanup):
+        await shared.tipman.send(InterruptAll("shutdown"))
+        await ask(shared.tipman, WhenIdle)
+    shared.left = await ask(shared.tipman, Census)
+    with trio.move_on_after(0.3):
+        await order(shared.bus, StopNode())
+
+
+async def _hurry(hurry: trio.Event, scope: trio.CancelScope) -> None:
+    await hurry.wait()
+    scope.cancel()

@@ -1,0 +1,179 @@
+"""The TIPMan (Task In Progress Manager): the directory of all that runs here; it starts and cancels instance actors.
+
+In memory means running, in the database means over, and what is in neither never existed.
+"""
+
+import heapq
+import logging
+from collections.abc import Mapping
+from math import inf
+from typing import Any, assert_never
+from uuid import UUID
+
+import trio
+from attrs import define, field
+
+from actors.inbox import answer
+from actors.instance import Cancellation, Live, perform
+from actors.messages import (
+    Census,
+    InterruptAll,
+    Order,
+    Present,
+    Sighting,
+    StackOf,
+    TipmanMessage,
+    Told,
+    WhenIdle,
+    WhereIs,
+)
+from actors.stack import await_stack, where_it_stands
+from callsheet.clock import Clock
+from callsheet.tasks import Task
+from storage.journal.commands import EndInstance, MarkStuck
+from storage.journal.facts import CancelRequested, Fact, InstanceEnded, InstanceStarted
+
+log = logging.getLogger("callsheet.tipman")
+
+CHUNK = 200  # starts or cancellations between two breaths: ten thousand at once would hold the loop for a second
+
+
+@define
+class Tipman:
+    """The ends of the channels the TIPMan holds, and what it has in hand."""
+
+    inbox: trio.MemoryReceiveChannel[TipmanMessage]
+    bus: trio.MemorySendChannel[Order]
+    tasks: Mapping[str, Task[Any, Any]]
+    clock: Clock
+    cleanup_timeout: float
+    directory: dict[UUID, Live] = field(factory=dict)
+    _asked_when_idle: list[trio.MemorySendChannel[bool]] = field(factory=list)
+    _ends: list[tuple[float, UUID]] = field(factory=list)  # a heap: by when each must have ended
+    _ends_changed: trio.Event = field(factory=trio.Event)
+    _interrupting: bool = False
+
+
+async def tipman(own: Tipman) -> None:
+    """Keep the directory until all who could ask have hung up; whatever still runs then is cancelled."""
+    async with trio.open_nursery() as stage:
+        stage.start_soon(_watch_clean_up, own)
+        async for message in own.inbox:
+            await _handle(own, message, stage)
+        stage.cancel_scope.cancel()
+
+
+async def _handle(own: Tipman, message: TipmanMessage, stage: trio.Nursery) -> None:
+    match message:
+        case Told(facts):
+            await _take_facts(own, facts, stage)
+        case WhereIs(instance, reply_to):
+            answer(reply_to, _sighting(own.directory.get(instance)))
+        case StackOf(instance, reply_to):
+            live = own.directory.get(instance)
+            answer(reply_to, await_stack(live.trio_task) if live and live.trio_task else None)
+        case Census(reply_to):
+            answer(reply_to, _present(own))
+        case WhenIdle(reply_to):
+            own._asked_when_idle.append(reply_to)
+        case InterruptAll(_):
+            own._interrupting = True
+            await _cancel(own, list(own.directory.values()), "interrupted")
+        case _:
+            assert_never(message)
+    _answer_idle(own)
+
+
+async def _take_facts(own: Tipman, facts: tuple[Fact, ...], stage: trio.Nursery) -> None:
+    since_breath = 0
+    cancelled: list[Live] = []
+    for fact in facts:
+        if isinstance(fact, InstanceStarted):
+            _start(own, fact, stage)
+            since_breath += 1
+        elif isinstance(fact, InstanceEnded):
+            own.directory.pop(fact.id, None)
+        elif isinstance(fact, CancelRequested) and fact.id in own.directory:
+            cancelled.append(own.directory[fact.id])
+        if since_breath >= CHUNK:
+            since_breath = 0
+            await trio.lowlevel.checkpoint()
+    await _cancel(own, cancelled, "cancelled")
+
+
+def _start(own: Tipman, fact: InstanceStarted, stage: trio.Nursery) -> None:
+    live = Live(fact)
+    own.directory[fact.id] = live
+    stage.start_soon(_perform, own, live)
+    if own._interrupting:
+        _cancel_one(own, live, "interrupted")
+
+
+async def _perform(own: Tipman, live: Live) -> None:
+    """Run the instance's actor; should that fail, which is a fault of ours, the instance has failed."""
+    if live.run.timeout is not None:
+        _expect_end(own, trio.current_time() + live.run.timeout / 1_000_000, live)
+    try:
+        await perform(live, own.tasks[live.run.task], own.bus, own.clock)
+    except Exception:
+        log.exception("the actor of instance %s failed", live.run.id)
+        now = own.clock.now()
+        error = b'{"type": "InternalError", "message": "the engine failed; see its log"}'
+        await own.bus.send(Order(EndInstance(live.run, "failed", live.started_at or now, now, error)))
+
+
+async def _cancel(own: Tipman, lives: list[Live], outcome: str) -> None:
+    for index, live in enumerate(lives, start=1):
+        _cancel_one(own, live, outcome)
+        if index % CHUNK == 0:
+            await trio.lowlevel.checkpoint()
+
+
+def _cancel_one(own: Tipman, live: Live, outcome: str) -> None:
+    if live.cancellation is not None:
+        return
+    live.cancellation = Cancellation(outcome, trio.current_time())
+    live.scope.cancel()
+    _expect_end(own, trio.current_time(), live)
+
+
+def _expect_end(own: Tipman, told_at: float, live: Live) -> None:
+    """Look, once the clean-up time has passed, whether an instance that was told to end has done so."""
+    heapq.heappush(own._ends, (told_at + own.cleanup_timeout, live.run.id))
+    if own._ends[0][1] == live.run.id:
+        own._ends_changed.set()
+
+
+async def _watch_clean_up(own: Tipman) -> None:
+    while True:
+        own._ends_changed = trio.Event()
+        wait = own._ends[0][0] - trio.current_time() if own._ends else inf
+        if wait > 0:
+            with trio.move_on_after(wait):
+                await own._ends_changed.wait()
+            continue
+        live = own.directory.get(heapq.heappop(own._ends)[1])
+        if live is not None and live.stuck is None and live.deadline + own.cleanup_timeout <= trio.current_time():
+            await _mark_stuck(own, live)
+
+
+async def _mark_stuck(own: Tipman, live: Live) -> None:
+    live.stuck = where_it_stands(live.trio_task)
+    log.warning("instance %s of %s does not end: it stands at %s", live.run.id, live.run.task, live.stuck)
+    await own.bus.send(Order(MarkStuck(live.run.id, live.stuck)))
+
+
+def _sighting(live: Live | None) -> Sighting | None:
+    return None if live is None else Sighting(live.started_at, live.stuck, live.progress)
+
+
+def _present(own: Tipman) -> Present:
+    stuck = tuple(instance for instance, live in own.directory.items() if live.stuck is not None)
+    return Present(tuple(own.directory), stuck)
+
+
+def _answer_idle(own: Tipman) -> None:
+    if not own.directory:
+        for reply_to in own._asked_when_idle:
+            answer(reply_to, True)
+        own._asked_when_idle.clear()

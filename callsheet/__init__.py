@@ -1,0 +1,23 @@
+"""callsheet, a scheduler service: this is all that the author of a task needs to import.
+
+The names are loaded when first used, so that `callsheet --help` does not wait for Trio.
+"""
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from callsheet.tasks import Out, Result, Retry, SyncOut, Task, run, run_sync, task
+
+__version__ = "0.1.0"
+__all__ = ["Out", "Result", "Retry", "SyncOut", "Task", "__version__", "run", "run_sync", "task"]
+
+
+def __getattr__(name: str) -> object:
+    if name not in __all__:
+        raise AttributeError(f"module 'callsheet' has no attribute {name!r}")
+    return getattr(importlib.import_module("callsheet.tasks"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

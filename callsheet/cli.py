@@ -1,0 +1,55 @@
+"""The command line: `callsheet serve`."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from callsheet import __version__
+from callsheet.errors import RefusedToStart
+from callsheet.settings import DEFAULT_DATABASE, LOG_FORMATS, read_settings
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command and return its exit code: 0 stopped as told, 78 refused to start, 70 gave up."""
+    flags = vars(_parser().parse_args(arguments))
+    flags.pop("command")
+    try:
+        settings = read_settings(flags)
+    except RefusedToStart as error:
+        print(f"callsheet: {error}", file=sys.stderr)
+        return 78
+    from callsheet.service import serve  # noqa: PLC0415 - half a second of imports that --help does not need
+
+    return serve(settings)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="callsheet", description="A scheduler service for typed Python tasks.")
+    parser.add_argument("--version", action="version", version=f"callsheet {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    serve = commands.add_parser(
+        "serve",
+        help="run the service",
+        description="Run the service. Every flag can also be set as CALLSHEET_… in the environment.",
+    )
+    serve.add_argument("--host", help="address to listen on (127.0.0.1)")
+    serve.add_argument("--port", help="port to listen on; 0 picks a free one (8080)")
+    serve.add_argument("--database", metavar="URL", help=f"sqlite:///PATH or postgresql://… ({DEFAULT_DATABASE})")
+    serve.add_argument(
+        "--tasks", action="append", metavar="MODULE|FILE", help="where your tasks are; may be given again"
+    )
+    serve.add_argument("--demo", action="store_true", default=None, help="add three schedules to look at")
+    serve.add_argument("--drain", metavar="20s", help="how long running tasks may finish when it stops (20s)")
+    serve.add_argument(
+        "--http-allow", action="append", metavar="CIDR[:PORT]", help="private addresses http_get may fetch from"
+    )
+    serve.add_argument(
+        "--insecure-no-auth", action="store_true", default=None, help="listen on other than loopback, unprotected"
+    )
+    serve.add_argument("--log-format", choices=LOG_FORMATS, help="how log lines look (console)")
+    serve.add_argument("--node", metavar="NAME", help="name of this node (the host's name)")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,205 @@
+"""A schedule as its user writes it: the document checked whole, with all wrong fields at once."""
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+from attrs import frozen
+
+from callsheet.errors import FieldError, Invalid
+from callsheet.instants import HOUR, SECOND, format_instant, parse_duration, to_seconds
+from callsheet.tasks import Task
+from callsheet.timetable import At, Every, Trigger, parse_trigger, trigger_document
+
+OVERLAPS = ("skip", "allow")
+CATCH_UPS = ("latest", "none")
+FIELDS = (
+    "task", "input", "trigger", "overlap", "catch_up", "catch_up_window", "jitter", "timeout", "tags",
+)  # fmt: skip
+
+MAX_TAGS = 20
+_TAG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/-]{0,63}", re.ASCII)
+_SLUG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}", re.ASCII)
+
+T = TypeVar("T")
+
+
+@frozen
+class Definition:
+    """What a schedule is to do, and when; lengths of time are durations, `input` is JSON its task has checked."""
+
+    task: str
+    input: bytes
+    trigger: Trigger
+    overlap: str = "skip"
+    catch_up: str = "latest"
+    catch_up_window: int = HOUR
+    jitter: int = 0
+    timeout: int | None = None
+    tags: tuple[str, ...] = ()
+
+
+def check_slug(slug: str, pointer: str = "/id") -> str:
+    """Return a schedule id that is fit for a path; raise Invalid otherwise."""
+    if not _SLUG.fullmatch(slug):
+        raise Invalid(FieldError(pointer, "must be 1 to 128 of A-Z a-z 0-9 . _ - and begin with a letter or digit"))
+    return slug
+
+
+def check_tags(value: object) -> tuple[str, ...]:
+    """Return the tags of a document in order, each once; ValueError says what is wrong."""
+    if not isinstance(value, list) or len(value) > MAX_TAGS:
+        raise ValueError(f"must be a list of at most {MAX_TAGS} tags")
+    if not all(isinstance(tag, str) and _TAG.fullmatch(tag) for tag in value):
+        raise ValueError("each tag must be 1 to 64 of A-Z a-z 0-9 . _ : / - and begin with a letter or digit")
+    return tuple(dict.fromkeys(value))
+
+
+def check_timeout(value: object) -> int | None:
+    """Return a time-out as a duration, None for none; ValueError says what is wrong."""
+    if value is None:
+        return None
+    timeout = parse_duration(value)
+    if timeout <= 0:
+        raise ValueError("must be above 0")
+    return timeout
+
+
+def define(document: object, tasks: Mapping[str, Task[Any, Any]], *, now: int, before: Definition | None = None) -> Definition:
+    """Check a schedule's document and fill in its defaults; Invalid lists every wrong field.
+
+    `before` is the definition that it replaces: a trigger that did not change keeps its anchor, and an `at` that
+    has passed is then no error.
+    """
+    if not isinstance(document, dict):
+        raise Invalid(FieldError("", "must be an object"))
+    return _Reader(document, tasks, now, before).read()
+
+
+class _Reader:
+    """Reads one document field by field and gathers what is wrong."""
+
+    def __init__(
+        self, document: dict[str, Any], tasks: Mapping[str, Task[Any, Any]], now: int, before: Definition | None
+    ) -> None:
+        self._document = document
+        self._tasks = tasks
+        self._now = now
+        self._before = before
+        self._errors = [
+            FieldError(f"/{_escape(name)}", "is not a known field") for name in document if name not in FIELDS
+        ]
+
+    def read(self) -> Definition:
+        task = self._task()
+        definition = Definition(
+            task=task.name if task else "",
+            input=self._input(task),
+            trigger=self._trigger() or Every(SECOND, 0),
+            overlap=self._field("overlap", "skip", _one_of(OVERLAPS)),
+            catch_up=self._field("catch_up", "latest", _one_of(CATCH_UPS)),
+            catch_up_window=self._field("catch_up_window", HOUR, parse_duration),
+            jitter=self._field("jitter", 0, parse_duration),
+            timeout=self._field("timeout", None, check_timeout),
+            tags=self._field("tags", (), check_tags),
+        )
+        if self._errors:
+            raise Invalid(*self._errors)
+        return definition
+
+    def _field(self, name: str, default: T, check: Callable[[object], T]) -> T:
+        if name not in self._document:
+            return default
+        try:
+            return check(self._document[name])
+        except ValueError as error:
+            self._errors.append(FieldError(f"/{name}", str(error)))
+            return default
+
+    def _task(self) -> Task[Any, Any] | None:
+        if "task" not in self._document:
+            self._errors.append(FieldError("/task", "is required"))
+            return None
+        name = self._document["task"]
+        task = self._tasks.get(name) if isinstance(name, str) else None
+        if task is None:
+            self._errors.append(FieldError("/task", f"there is no task {name!r}; GET /v1/tasks lists them"))
+        return task
+
+    def _input(self, task: Task[Any, Any] | None) -> bytes:
+        if task is None:
+            return b"null"
+        try:
+            return check_input(task, self._document.get("input"), "input" in self._document)
+        except Invalid as error:
+            self._errors.extend(error.under("/input").errors)
+            return b"null"
+
+    def _trigger(self) -> Trigger | None:
+        if "trigger" not in self._document:
+            self._errors.append(FieldError("/trigger", "is required"))
+            return None
+        try:
+            trigger = parse_trigger(self._document["trigger"], anchor=self._now)
+            return self._settle(trigger)
+        except Invalid as error:
+            self._errors.extend(error.under("/trigger").errors)
+            return None
+
+    def _settle(self, trigger: Trigger) -> Trigger:
+        before = self._before.trigger if self._before else None
+        if isinstance(trigger, Every) and isinstance(before, Every) and "anchor" not in self._document["trigger"]:
+            return before if before.interval == trigger.interval else trigger
+        if isinstance(trigger, At) and trigger != before and trigger.instant <= self._now:
+            raise Invalid(FieldError("/at", f"has passed: it is {format_instant(self._now)} now"))
+        return trigger
+
+
+def check_input(task: Task[Any, Any], document: object, given: bool) -> bytes:
+    """Return a task's input as checked JSON; an input that is not given means `{}`, or null where that is the type."""
+    if given:
+        return task.check_input(document)
+    try:
+        return task.check_input({})
+    except Invalid:
+        return task.check_input(None) if task.input_type is type(None) else task.check_input({})
+
+
+def document_of(definition: Definition) -> dict[str, Any]:
+    """Return the document that defines the same schedule, defaults filled in; `input` stays JSON text."""
+    return {
+        "task": definition.task,
+        "trigger": trigger_document(definition.trigger),
+        "overlap": definition.overlap,
+        "catch_up": definition.catch_up,
+        "catch_up_window": to_seconds(definition.catch_up_window),
+        "jitter": to_seconds(definition.jitter),
+        "timeout": None if definition.timeout is None else to_seconds(definition.timeout),
+        "tags": list(definition.tags),
+    }
+
+
+def merge_patch(target: object, patch: object) -> object:
+    """Apply a JSON merge patch (RFC 7396) and return the result; neither argument is changed."""
+    if not isinstance(patch, dict):
+        return patch
+    merged = dict(target) if isinstance(target, dict) else {}
+    for name, value in patch.items():
+        if value is None:
+            merged.pop(name, None)
+        else:
+            merged[name] = merge_patch(merged.get(name), value)
+    return merged
+
+
+def _one_of(choices: tuple[str, ...]) -> Callable[[object], str]:
+    def check(value: object) -> str:
+        if not isinstance(value, str) or value not in choices:
+            raise ValueError("must be one of " + ", ".join(choices))
+        return value
+
+    return check
+
+
+def _escape(name: str) -> str:
+    return name.replace("~", "~0").replace("/", "~1")

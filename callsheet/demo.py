@@ -1,0 +1,24 @@
+"""Three schedules to look at, one for each built-in task; they work offline."""
+
+import trio
+
+from actors.inbox import order
+from actors.messages import Order
+from storage.journal.commands import PutSchedule
+
+
+async def add(bus: trio.MemorySendChannel[Order], url: str) -> None:
+    """Put the demo's schedules; those that are there already stay as they are."""
+    for slug, document in demo_schedules(url).items():
+        await order(bus, PutSchedule(slug, document))
+
+
+def demo_schedules(url: str) -> dict[str, dict[str, object]]:
+    """Return the demo's schedules by id; `url` is our own address."""
+    return {
+        "demo-counter": {"task": "counter", "input": {"by": 1}, "trigger": {"every": "2s"}, "tags": ["demo"]},
+        "demo-sleep": {"task": "sleep", "input": {"seconds": 4}, "trigger": {"every": "3s"}, "tags": ["demo"]},
+        "demo-http": {
+            "task": "http_get", "input": {"url": f"{url}/livez"}, "trigger": {"every": "5s"}, "tags": ["demo"],
+        },
+    }  # fmt: skip

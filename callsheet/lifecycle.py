@@ -1,0 +1,34 @@
+"""The states of an instance and of a schedule, as tables: everything about who may follow whom stands here."""
+
+from typing import Final
+
+UNFINISHED: Final = ("queued", "running")
+OUTCOMES: Final = ("succeeded", "failed", "timed_out", "cancelled", "interrupted", "lost")
+INSTANCE_STATES: Final = UNFINISHED + OUTCOMES
+
+# state -> the states that may follow it; an outcome is followed by nothing
+INSTANCE_MOVES: Final[dict[str, tuple[str, ...]]] = {
+    "queued": ("running", "cancelled"),
+    "running": OUTCOMES,
+    **dict.fromkeys(OUTCOMES, ()),
+}
+
+SCHEDULE_STATES: Final = ("active", "paused", "blocked", "finished", "deleted")
+
+SCHEDULE_MOVES: Final[dict[str, tuple[str, ...]]] = {
+    "active": ("paused", "blocked", "finished", "deleted"),
+    "paused": ("active", "finished", "deleted"),
+    "blocked": ("active", "paused", "deleted"),
+    "finished": ("active", "deleted"),
+    "deleted": ("active",),  # the same id may be created again
+}
+
+FATES: Final = ("skipped", "missed", "dropped", "rejected")  # of an omission
+CAUSES: Final = ("schedule", "manual", "retry", "rerun")  # of an instance
+
+RETRIED: Final = ("failed", "timed_out")
+
+
+def outcome_of(state: str) -> str | None:
+    """Return how an instance in `state` ended, or None while it has not."""
+    return None if state in UNFINISHED else state

@@ -1,0 +1,211 @@
+"""The composition root: opens the database, starts the engine and the web, and stops them in order."""
+
+import logging
+import os
+import signal
+import sys
+from functools import partial
+from typing import Any
+
+import msgspec
+import trio
+from attrs import frozen
+from web.guard import check_bind
+
+import actors
+import callsheet
+import storage
+import web
+from actors.messages import Order
+from actors.supervisor import Engine, Rules, engine
+from callsheet import demo, logs
+from callsheet.builtin import addresses
+from callsheet.capture import captured
+from callsheet.clock import Clock, WallClock
+from callsheet.errors import GaveUp, RefusedToStart
+from callsheet.ids import IdMaker
+from callsheet.settings import Settings
+from callsheet.tasks import Registry
+from callsheet.watchdog import Watchdog
+from storage.database import Database, NodeIdentity, open_database, this_node
+from storage.door import Door, ThreadDoor
+from storage.journal.commands import KeepEvent
+from storage.journal.journal import Journal
+from storage.queries.schedules import count_schedules
+from web.app import create_app
+from web.site import Site
+from web.worker import Limits, listen, url_of
+from web.worker import serve as serve_http
+
+log = logging.getLogger("callsheet.service")
+
+STOPPED, GAVE_UP, REFUSED = 0, 70, 78
+AFTER_DRAIN = 1.85  # seconds after the drain at which the process is ended by force: 2 s are promised
+LAST_CLEANUP = 1.0  # seconds that cancelled tasks have to clean up at the end
+WEB_LIMITS = Limits(graceful_timeout=0.3)
+
+
+def serve(settings: Settings) -> int:
+    """Run the service until it is told to stop; return the exit code."""
+    logs.configure(settings.log_format)
+    code = STOPPED
+    try:
+        with captured():
+            trio.run(_serve, settings)
+    except* RefusedToStart as group:
+        code = _say(group, REFUSED)
+    except* GaveUp as group:
+        code = _say(group, GAVE_UP)
+    return code
+
+
+def _say(error: BaseException, code: int) -> int:
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    sys.stderr.write(f"callsheet: {error}\n")
+    return code
+
+
+@frozen
+class Parts:
+    """What one service is made of."""
+
+    settings: Settings
+    database: Database
+    door: Door
+    journal: Journal
+    tasks: Registry
+    clock: Clock
+    node: NodeIdentity
+
+
+async def _serve(settings: Settings) -> None:
+    _refuse_strangers()
+    check_bind(settings.host, insecure=settings.insecure_no_auth)
+    tasks = load_tasks(settings)
+    rules = [addresses.parse_allow(text) for text in settings.http_allow]
+    clock, ids = WallClock(), IdMaker()
+    database = open_database(settings.database, clock.now())
+    database.db.disconnect()  # this thread's connection: from here on the door's threads have their own
+    door = ThreadDoor(readers=1 if database.dialect.name == "sqlite" else 3)
+    try:
+        node = this_node(settings.node, ids.make(clock.now()))
+        journal = Journal(database, node, tasks, clock, ids)
+        await door.write(journal.register)
+        await _run(Parts(settings, database, door, journal, tasks, clock, node), rules)
+    finally:
+        door.close()
+        database.release()
+
+
+async def _run(parts: Parts, allowed: list[addresses.Allow]) -> None:
+    settings = parts.settings
+    listeners = await listen(settings.host, settings.port)
+    url = url_of(listeners[0])
+    if settings.demo:
+        allowed = [*allowed, addresses.parse_allow(f"127.0.0.1/32:{url.rsplit(':', 1)[1]}")]
+    addresses.allow(allowed)  # before any actor starts: they inherit it
+    quit_web = trio.Event()
+    rules = Rules(drain=settings.drain, last_cleanup=LAST_CLEANUP)
+    async with trio.open_nursery() as nursery:
+        running: Engine = await nursery.start(
+            engine, parts.journal, parts.door, parts.tasks, parts.clock, rules, _write
+        )
+        dog = Watchdog(partial(_report_block, running.bus))
+        site = Site(running, parts.database, parts.door, parts.tasks, parts.clock, parts.node.name, dog.lag)
+        app = create_app(site, insecure=settings.insecure_no_auth)
+        await nursery.start(partial(
+                serve_http, app, host="", port=0, listeners=listeners, shutdown=quit_web, limits=WEB_LIMITS
+            ))
+        nursery.start_soon(_obey_signals, running, dog, settings.drain)
+        if settings.demo:
+            await demo.add(running.bus, url)
+        await _greet(parts, running, url)
+        await running.stopped.wait()
+        quit_web.set()
+        await _leave(parts, running)
+        nursery.cancel_scope.deadline = trio.current_time() + WEB_LIMITS.graceful_timeout + 0.1
+    dog.close()
+
+
+async def _leave(parts: Parts, running: Engine) -> None:
+    """Say what is left; what never ends is left behind with the process, for nothing else can stop it."""
+    left = running.left.running if running.left else ()
+    if not left:
+        _write("stopped; nothing was left running\n")
+        return
+    names = "".join(f"  /v1/instances/{instance}\n" for instance in left[:20])
+    _write(f"stopped; {len(left)} did not end and will be recorded as lost:\n{names}")
+    await trio.sleep(WEB_LIMITS.graceful_timeout)
+    parts.door.close()
+    sys.stdout.flush()
+    os._exit(STOPPED)
+
+
+async def _obey_signals(running: Engine, dog: Watchdog, drain: float) -> None:
+    """Stop at the first SIGTERM or SIGINT, skip the drain at the second."""
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        async for _ in signals:
+            if not running.stop.is_set():
+                _write(f"stopping: running tasks get {drain:g} s to finish; again to cancel them now\n")
+                dog.end_process_in(drain + AFTER_DRAIN, _last_words)
+                running.stop.set()
+            else:
+                dog.end_process_in(AFTER_DRAIN, _last_words)
+                running.hurry.set()
+
+
+def _last_words() -> str:
+    return "stopped by force: a task held the event loop; what ran will be recorded as lost\n"
+
+
+def _report_block(bus: trio.MemorySendChannel[Order], instance: str | None, seconds: float, where: str) -> None:
+    data = msgspec.json.encode({"instance": instance, "seconds": round(seconds, 3), "where": where})
+    try:
+        bus.send_nowait(Order(KeepEvent("loop.blocked", data)))
+    except (trio.WouldBlock, trio.BrokenResourceError):
+        log.warning("no room for the event loop.blocked")
+
+
+async def _greet(parts: Parts, running: Engine, url: str) -> None:
+    """Say where we are, what we found and what is planned."""
+    counts = await parts.door.read(count_schedules, parts.database)
+    states = ", ".join(f"{count} {state}" for state, count in sorted(counts.items())) or "none yet"
+    lines = [
+        f"callsheet {callsheet.__version__} listens on {url}",
+        f"database   {parts.database.shown}",
+        f"tasks      {', '.join(sorted(parts.tasks))}",
+        f"schedules  {states}",
+    ]
+    if running.lost:
+        lines.append(f"recovered  {running.lost} that an earlier run left unfinished are recorded as lost")
+    _write("\n".join(lines) + "\n")
+
+
+def _write(text: str) -> None:
+    """Show text to people; nobody reading it any more is no reason to fail."""
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except (OSError, ValueError):
+        return
+
+
+def _refuse_strangers() -> None:
+    """Refuse to start when another distribution has put its own `web`, `actors` or `storage` over ours."""
+    for package in (web, actors, storage):
+        if getattr(package, "__version__", None) != callsheet.__version__:
+            raise RefusedToStart(
+                f"{package.__file__} is not callsheet's: another distribution overwrote it. "
+                "Install callsheet in an environment of its own."
+            )
+
+
+def load_tasks(settings: Settings) -> Registry:
+    """Return all tasks: built in, installed, and those that --tasks names."""
+    tasks = Registry()
+    tasks.load_builtin()
+    tasks.load_entry_points()
+    for spec in settings.tasks:
+        tasks.load(spec)
+    return tasks

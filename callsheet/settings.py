@@ -1,0 +1,93 @@
+"""What can be set from outside: flags over CALLSHEET_… variables over defaults."""
+
+import os
+from collections.abc import Mapping
+
+from attrs import frozen
+
+from callsheet.errors import RefusedToStart
+from callsheet.instants import SECOND, parse_duration
+
+DEFAULT_DATABASE = "sqlite:///callsheet-data/callsheet.db"
+LOG_FORMATS = ("console", "json")
+
+
+@frozen
+class Settings:
+    """All settings of `callsheet serve`; `drain` is in seconds."""
+
+    host: str = "127.0.0.1"
+    port: int = 8080
+    database: str = DEFAULT_DATABASE
+    tasks: tuple[str, ...] = ()
+    demo: bool = False
+    drain: float = 20.0
+    http_allow: tuple[str, ...] = ()
+    insecure_no_auth: bool = False
+    log_format: str = "console"
+    node: str | None = None
+
+
+def read_settings(flags: Mapping[str, object], environment: Mapping[str, str] = os.environ) -> Settings:
+    """Merge flags (None: not given) with the environment; RefusedToStart names what is wrong."""
+    given: dict[str, object] = {}
+    for name in Settings.__annotations__:
+        variable = f"CALLSHEET_{name.upper()}"
+        value = flags.get(name)
+        if value is None and environment.get(variable):
+            value = environment[variable]
+        if value is not None:
+            given[name] = _convert(name, value, variable)
+    return Settings(**given)  # type: ignore[arg-type]
+
+
+def _convert(name: str, value: object, variable: str) -> object:
+    try:
+        return _CONVERTERS.get(name, str)(value)
+    except ValueError as error:
+        flag = "--" + name.replace("_", "-")
+        raise RefusedToStart(f"{flag} ({variable}) {error}; it is {value!r}.") from None
+
+
+def _port(value: object) -> int:
+    text = str(value)
+    if not text.isascii() or not text.isdigit() or not 0 <= int(text) <= 65535:
+        raise ValueError("must be a port from 0 to 65535")
+    return int(text)
+
+
+def _seconds(value: object) -> float:
+    text = str(value)
+    plain = text.isascii() and text.replace(".", "", 1).isdigit()
+    return parse_duration(float(text) if plain else text) / SECOND
+
+
+def _flag(value: object) -> bool:
+    if isinstance(value, bool):
+        return value
+    words = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
+    if str(value).lower() not in words:
+        raise ValueError("must be true or false")
+    return words[str(value).lower()]
+
+
+def _several(value: object) -> tuple[str, ...]:
+    parts = value.split(",") if isinstance(value, str) else value
+    return tuple(str(part).strip() for part in parts if str(part).strip())  # type: ignore[attr-defined]
+
+
+def _log_format(value: object) -> str:
+    if value not in LOG_FORMATS:
+        raise ValueError("must be one of " + ", ".join(LOG_FORMATS))
+    return str(value)
+
+
+_CONVERTERS = {
+    "port": _port,
+    "drain": _seconds,
+    "demo": _flag,
+    "insecure_no_auth": _flag,
+    "tasks": _several,
+    "http_allow": _several,
+    "log_format": _log_format,
+}

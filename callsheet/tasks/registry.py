@@ -1,0 +1,127 @@
+"""All tasks of a service by name, and how they are found: modules, files, entry points."""
+
+import hashlib
+import importlib
+import importlib.metadata
+import importlib.util
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from callsheet.errors import RefusedToStart
+from callsheet.tasks.definition import Task
+
+ENTRY_POINTS = "callsheet.tasks"
+
+
+class Registry(Mapping[str, Task[Any, Any]]):
+    """Tasks by name; what cannot be loaded is RefusedToStart with one sentence."""
+
+    def __init__(self, tasks: Iterable[Task[Any, Any]] = ()) -> None:
+        self._tasks: dict[str, Task[Any, Any]] = {}
+        for task in tasks:
+            self.add(task)
+
+    def __getitem__(self, name: str) -> Task[Any, Any]:
+        return self._tasks[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._tasks)
+
+    def __len__(self) -> int:
+        return len(self._tasks)
+
+    def add(self, task: Task[Any, Any]) -> None:
+        """Take a task in; the same one twice is fine, two of one name are refused."""
+        known = self._tasks.setdefault(task.name, task)
+        if known is not task:
+            raise RefusedToStart(
+                f'Two tasks are named {task.name!r}: {known.origin} and {task.origin}. Give one of them a name="…".'
+            )
+
+    def load(self, spec: str) -> None:
+        """Import `pkg.mod` or `path/to/file.py` and take in the tasks at its top level."""
+        for task in _found(f"--tasks {spec}", lambda: _module(spec)):
+            self.add(task)
+
+    def load_entry_points(self) -> None:
+        """Take in what installed packages offer as `callsheet.tasks`: modules, or single tasks."""
+        for entry in importlib.metadata.entry_points(group=ENTRY_POINTS):
+            for task in _found(f"The entry point {entry.name} = {entry.value}", entry.load):
+                self.add(task)
+
+    def load_builtin(self) -> None:
+        """Take in the tasks that come with callsheet."""
+        for task in _found("callsheet.builtin", lambda: _module("callsheet.builtin")):
+            self.add(task)
+
+
+def _found(what: str, load: Callable[[], object]) -> list[Task[Any, Any]]:
+    """Import a module, or a single task, and give the tasks in it; never none."""
+    loaded = _loaded(what, load)
+    values = [loaded] if isinstance(loaded, Task) else getattr(loaded, "__dict__", {}).values()
+    found = [value for value in values if isinstance(value, Task)]
+    if not found:
+        raise RefusedToStart(f"{what}: there is no task at its top level.")
+    return found
+
+
+def _loaded(what: str, load: Callable[[], object]) -> object:
+    """Run an import; whatever the code in it raises becomes one sentence."""
+    try:
+        return load()
+    except (KeyboardInterrupt, RefusedToStart):
+        raise
+    except SyntaxError as error:
+        where = f" ({error.filename}, line {error.lineno})"
+        raise RefusedToStart(f"{what}: {error.msg}{where}.") from error
+    except BaseException as error:  # the user's code, SystemExit included
+        where = _line(error)
+        raise RefusedToStart(f"{what}: {type(error).__name__}: {error}{where}.") from error
+
+
+def _line(error: BaseException) -> str:
+    """Tell the last line outside of the import machinery that the error came by."""
+    lines = []
+    trace = error.__traceback__
+    while trace is not None:
+        name = trace.tb_frame.f_code.co_filename
+        if not name.startswith("<frozen") and "importlib" not in name and name != __file__:
+            lines.append(f" ({name}, line {trace.tb_lineno})")
+        trace = trace.tb_next
+    return lines[0] if lines else ""
+
+
+def _module(spec: str) -> ModuleType:
+    if spec.endswith(".py") or os.sep in spec:
+        return _file_module(Path(spec).resolve())
+    _append_to_path(Path.cwd())  # a console script does not look there by itself
+    return importlib.import_module(spec)
+
+
+def _file_module(path: Path) -> ModuleType:
+    """Import a file under a name of its own, so that it shadows nothing and nothing shadows it."""
+    if not path.is_file():
+        raise RefusedToStart(f"--tasks {path}: there is no such file.")
+    name = f"{path.stem}_{hashlib.sha256(os.fsencode(path)).hexdigest()[:8]}"
+    if name in sys.modules:
+        return sys.modules[name]
+    source = importlib.util.spec_from_file_location(name, path)
+    if source is None or source.loader is None:
+        raise RefusedToStart(f"--tasks {path}: it is not a Python file.")
+    _append_to_path(path.parent)
+    module = sys.modules[name] = importlib.util.module_from_spec(source)
+    try:
+        source.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module
+
+
+def _append_to_path(folder: Path) -> None:
+    if str(folder) not in sys.path:
+        sys.path.append(str(folder))

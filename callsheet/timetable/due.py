@@ -1,0 +1,97 @@
+"""When a trigger is due: pure functions of the trigger and the instants asked about, no clock.
+
+Due times are strictly increasing and do not depend on where one starts to look. All ranges are
+(after, until]; instants outside 0..LAST name no due time.
+"""
+
+from datetime import UTC, datetime
+from itertools import islice
+from typing import TYPE_CHECKING, assert_never
+
+from callsheet.instants import LAST, SECOND, to_datetime
+from callsheet.timetable.cron import timetable
+from callsheet.timetable.triggers import At, Cron, Every, Trigger
+from callsheet.timetable.zones import load_zone
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def next_due(trigger: Trigger, after: int) -> int | None:
+    """Return the first due time strictly after `after`; None when there is none any more."""
+    return _first(trigger, after, LAST)
+
+
+def _first(trigger: Trigger, after: int, until: int) -> int | None:
+    match trigger:
+        case Every():
+            steps = (after - trigger.anchor) // trigger.interval + 1
+            due = trigger.anchor + steps * trigger.interval if steps > 0 else trigger.anchor
+        case Cron():
+            start, stop = _whole_seconds(after, until)
+            second = timetable(trigger.expression, trigger.timezone).first(start, stop)
+            return None if second is None else second * SECOND
+        case At():
+            due = trigger.instant
+        case _:
+            assert_never(trigger)
+    return due if after < due <= until else None
+
+
+def last_due(trigger: Trigger, after: int, until: int) -> int | None:
+    """Return the latest due time in (after, until]; None when there is none."""
+    until = min(until, LAST)
+    match trigger:
+        case Every():
+            due = until - (until - trigger.anchor) % trigger.interval
+            return due if due > after and due >= trigger.anchor else None
+        case Cron():
+            start, stop = _whole_seconds(after, until)
+            second = timetable(trigger.expression, trigger.timezone).last(start, stop)
+            return None if second is None else second * SECOND
+        case At():
+            return trigger.instant if after < trigger.instant <= until else None
+        case _:
+            assert_never(trigger)
+
+
+def count_due(trigger: Trigger, after: int, until: int) -> int:
+    """Count the due times in (after, until], without going through them."""
+    until = min(until, LAST)
+    match trigger:
+        case Every():
+            return max(0, _due_until(trigger, until) - _due_until(trigger, after))
+        case Cron():
+            start, stop = _whole_seconds(after, until)
+            return timetable(trigger.expression, trigger.timezone).count(start, stop)
+        case At():
+            return int(after < trigger.instant <= until)
+        case _:
+            assert_never(trigger)
+
+
+def upcoming(trigger: Trigger, after: int, limit: int, until: int | None = None) -> list[int]:
+    """Return the first due times in (after, until], at most `limit` of them."""
+    return list(islice(_walk(trigger, after, LAST if until is None else min(until, LAST)), limit))
+
+
+def local_time(trigger: Trigger, instant: int) -> str:
+    """Write an instant as ISO 8601 with the offset that the trigger's zone has then."""
+    zone = load_zone(trigger.timezone) if isinstance(trigger, Cron) else UTC
+    moment: datetime = to_datetime(instant).astimezone(zone)
+    return moment.isoformat()
+
+
+def _walk(trigger: Trigger, after: int, until: int) -> "Iterator[int]":
+    while (due := _first(trigger, after, until)) is not None:
+        yield due
+        after = due
+
+
+def _due_until(trigger: Every, until: int) -> int:
+    return max(0, (until - trigger.anchor) // trigger.interval + 1)
+
+
+def _whole_seconds(after: int, until: int) -> tuple[int, int]:
+    """Return [start, stop) in seconds for (after, until] in microseconds."""
+    return max(after // SECOND + 1, 0), min(until, LAST) // SECOND + 1

@@ -1,0 +1,121 @@
+"""A thread outside the event loop that sees when the loop is blocked, by which instance, and ends the process if need be.
+
+A task without a checkpoint holds everything in the loop's thread, shutdown included; only another thread can tell.
+"""
+
+import logging
+import os
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+import trio
+
+from callsheet.capture import current_pen
+
+log = logging.getLogger("callsheet.watchdog")
+
+BEAT = 0.25  # seconds between two looks
+LATE = 1.0  # seconds without a beat after which the loop counts as blocked
+REPEAT = 10.0  # seconds between two reports of the same block
+
+Report = Callable[[str | None, float, str], object]
+
+
+class Watchdog:
+    """Watches one event loop; made in the loop's own thread."""
+
+    def __init__(self, report: Report) -> None:
+        """`report` is called in the loop after a block: the instance (or None), seconds, where it stood."""
+        self._token = trio.lowlevel.current_trio_token()
+        self._loop_thread = threading.get_ident()
+        self._report = report
+        self._beat = time.monotonic()
+        self._pending = False
+        self._ends_at: float | None = None
+        self._last_words: Callable[[], str] = lambda: ""
+        self._done = threading.Event()
+        self._culprit: tuple[str | None, str] | None = None
+        self._said_at = 0.0
+        threading.Thread(target=self._watch, name="callsheet-watchdog", daemon=True).start()
+
+    def lag(self) -> float:
+        """Return for how many seconds the loop has not come round; near 0 when all is well."""
+        return max(time.monotonic() - self._beat - BEAT, 0.0)
+
+    def end_process_in(self, seconds: float, last_words: Callable[[], str]) -> None:
+        """End the process by force unless it has ended by itself; may be called again to change the time."""
+        self._last_words = last_words
+        self._ends_at = time.monotonic() + seconds
+
+    def close(self) -> None:
+        """Stop watching."""
+        self._done.set()
+
+    def _watch(self) -> None:
+        while not self._done.wait(self._pause()):
+            if self._ends_at is not None and time.monotonic() >= self._ends_at:
+                self._end_process()
+            if not self._ask_for_beat():
+                return
+            blocked = self.lag()
+            if blocked > LATE:
+                self._notice(blocked)
+
+    def _pause(self) -> float:
+        if self._ends_at is None:
+            return BEAT
+        return max(min(BEAT, self._ends_at - time.monotonic()), 0.001)
+
+    def _ask_for_beat(self) -> bool:
+        if self._pending:
+            return True
+        self._pending = True
+        try:
+            self._token.run_sync_soon(self._take_beat)
+        except trio.RunFinishedError:
+            return False
+        return True
+
+    def _take_beat(self) -> None:
+        blocked, self._beat, self._pending = self.lag(), time.monotonic(), False
+        culprit, self._culprit = self._culprit, None
+        if culprit is not None:
+            self._report(culprit[0], blocked, culprit[1])
+
+    def _notice(self, blocked: float) -> None:
+        first = self._culprit is None
+        if not first and time.monotonic() - self._said_at < REPEAT:
+            return
+        frame = sys._current_frames().get(self._loop_thread)
+        name, where = blame(frame)
+        self._culprit, self._said_at = (name, where), time.monotonic()
+        who = f"instance {name}" if name else "no instance"
+        stack = "".join(traceback.format_stack(frame, limit=12)) if frame else ""
+        log.error("the event loop is blocked for %.1f s by %s at %s\n%s", blocked, who, where, stack)
+
+    def _end_process(self) -> None:
+        text = self._last_words()
+        if text:
+            os.write(1, text.encode())
+        os._exit(0)
+
+
+def blame(frame: FrameType | None) -> tuple[str | None, str]:
+    """Return the instance whose code a thread's innermost frame belongs to, and where that frame stands."""
+    where = f"{frame.f_code.co_filename}:{frame.f_lineno} in {frame.f_code.co_name}" if frame else "unknown"
+    while frame is not None:
+        if frame.f_code.co_name == "unrolled_run":  # Trio's loop: its local `task` is the one that is being run
+            return _instance_of(frame.f_locals.get("task")), where
+        frame = frame.f_back
+    return None, where
+
+
+def _instance_of(task: Any) -> str | None:
+    context = getattr(task, "context", None)
+    pen = context.get(current_pen) if context is not None else None
+    return None if pen is None else str(pen)

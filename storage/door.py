@@ -1,0 +1,114 @@
+"""The one way from the loop to the database: synchronous functions, run in threads that are ours alone.
+
+One thread writes, a few read. A call is never abandoned half-way: its caller waits for the result even when it is
+cancelled, so that what the database holds is always known. On a virtual clock the calls run inline instead,
+for Trio's jumping clock cannot see threads.
+"""
+
+import queue
+import threading
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Protocol, TypeVar
+
+import outcome
+import trio
+
+from callsheet.errors import Unavailable
+
+T = TypeVar("T")
+
+
+class Door(Protocol):
+    """Runs storage functions for async code."""
+
+    async def write(self, function: Callable[..., T], *args: Any) -> T:
+        """Run a function that writes; calls run one after another."""
+        ...
+
+    async def read(self, function: Callable[..., T], *args: Any) -> T:
+        """Run a function that only reads."""
+        ...
+
+    def close(self) -> None:
+        """Let the threads end once their work is done."""
+        ...
+
+
+class InlineDoor:
+    """Runs everything on the spot: for virtual time."""
+
+    async def write(self, function: Callable[..., T], *args: Any) -> T:
+        """Run it now."""
+        await trio.lowlevel.checkpoint()
+        return function(*args)
+
+    read = write
+
+    def close(self) -> None:
+        """There is nothing to end."""
+
+
+class _Thread:
+    """A thread that runs jobs in the order in which they come."""
+
+    def __init__(self, name: str) -> None:
+        self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._loop, name=name, daemon=True)
+        self._thread.start()
+        self.waiting = 0
+
+    def _loop(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            job()
+            del job  # a job kept until the next one comes would keep its arguments alive
+
+    async def run(self, function: Callable[..., T], *args: Any) -> T:
+        """Run a function in the thread and wait for its result, whatever happens meanwhile."""
+        task, token = trio.lowlevel.current_task(), trio.lowlevel.current_trio_token()
+        self.waiting += 1
+        self._jobs.put(partial(self._perform, function, args, task, token))
+        answer = await trio.lowlevel.wait_task_rescheduled(lambda _: trio.lowlevel.Abort.FAILED)
+        result: T = answer.unwrap()
+        return result
+
+    def _perform(self, function: Callable[..., T], args: tuple[Any, ...], task: Any, token: Any) -> None:
+        result = outcome.capture(function, *args)
+        try:
+            token.run_sync_soon(self._deliver, task, result)
+        except trio.RunFinishedError:
+            pass
+
+    def _deliver(self, task: trio.lowlevel.Task, result: Any) -> None:
+        self.waiting -= 1
+        trio.lowlevel.reschedule(task, outcome.Value(result))
+
+    def end(self) -> None:
+        self._jobs.put(None)
+        self._thread.join(timeout=1)
+
+
+class ThreadDoor:
+    """One thread that writes and `readers` that read; a full queue is refused rather than grown."""
+
+    MAX_WAITING = 256
+
+    def __init__(self, readers: int = 1) -> None:
+        self._writer = _Thread("callsheet-write")
+        self._readers = [_Thread(f"callsheet-read-{n}") for n in range(readers)]
+
+    async def write(self, function: Callable[..., T], *args: Any) -> T:
+        """Run a function in the writer's thread."""
+        return await self._writer.run(function, *args)
+
+    async def read(self, function: Callable[..., T], *args: Any) -> T:
+        """Run a function in the reader that has the least to do."""
+        reader = min(self._readers, key=lambda thread: thread.waiting)
+        if reader.waiting >= self.MAX_WAITING:
+            raise Unavailable("Too many readings wait for the database.")
+        return await reader.run(function, *args)
+
+    def close(self) -> None:
+        """Let every thread finish what it has and end."""
+        for thread in (self._writer, *self._readers):
+            thread.end()

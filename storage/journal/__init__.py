@@ -1,0 +1,1 @@
+"""The journal: how changes are committed."""

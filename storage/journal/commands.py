@@ -1,0 +1,217 @@
+"""What the journal can be told to write down: each command is a whole, applied entirely or not at all.
+
+`keep` marks the commands that report what has already happened: they are never refused for want of
+storage, but tried again until they are committed. All others are answered with the error at once.
+"""
+
+from typing import ClassVar
+from uuid import UUID
+
+from attrs import frozen
+
+from storage.journal.facts import InstanceStarted
+
+ANY_VERSION = 0  # in `if_match`: whatever version stands, as long as one does
+
+
+@frozen
+class Command:
+    """Command: base of all that the journal takes; `weight` is about how many rows it writes."""
+
+    keep: ClassVar[bool] = False
+
+    @property
+    def weight(self) -> int:
+        """Return about how many rows this writes, to bound a batch."""
+        return 1
+
+
+@frozen
+class Start:
+    """One instance to start now: the input is JSON that its task has checked."""
+
+    task: str
+    input: bytes
+    timeout: int | None = None
+    tags: tuple[str, ...] = ()
+
+
+@frozen
+class StartInstances(Command):
+    """Command: start all of these now; answered with their ids, in order."""
+
+    starts: tuple[Start, ...]
+    by: str = "api"
+
+    @property
+    def weight(self) -> int:
+        """Return the number of instances."""
+        return len(self.starts)
+
+
+@frozen
+class TriggerSchedule(Command):
+    """Command: run a schedule now, without moving its next due time; answered with the instance's id."""
+
+    schedule: str
+    input: bytes | None = None
+    overlap: str | None = None
+
+
+@frozen
+class RerunInstance(Command):
+    """Command: start a new instance with the task and input of this one; answered with its id."""
+
+    instance: UUID
+
+
+@frozen
+class CancelInstance(Command):
+    """Command: cancel an instance; answered True when the order was given, False when it was over already."""
+
+    instance: UUID
+    reason: str | None
+    by: str
+
+
+@frozen
+class CancelInstances(Command):
+    """Command: cancel every unfinished instance that matches; answered with how many there are."""
+
+    task: str | None
+    schedule: str | None
+    tag: str | None
+    reason: str | None
+    by: str
+
+
+@frozen
+class EndInstance(Command):
+    """Command: an instance has ended; `started_at` is when its body really began."""
+
+    keep: ClassVar[bool] = True
+
+    run: InstanceStarted
+    outcome: str
+    started_at: int
+    finished_at: int
+    error: bytes | None = None
+    state: bytes | None = None
+    may_retry: bool = True
+
+
+@frozen
+class KeepOutput(Command):
+    """Command: keep what a task sent; `value` is JSON."""
+
+    keep: ClassVar[bool] = True
+
+    instance: UUID
+    seq: int
+    at: int
+    value: bytes
+
+
+@frozen
+class KeepLog(Command):
+    """Command: keep a line that a task logged; `fields` is a JSON object."""
+
+    keep: ClassVar[bool] = True
+
+    instance: UUID
+    seq: int
+    at: int
+    level: str
+    text: str
+    fields: bytes | None = None
+
+
+@frozen
+class MarkStuck(Command):
+    """Command: this instance was cancelled and does not end; `where` tells where it stands."""
+
+    keep: ClassVar[bool] = True
+
+    instance: UUID
+    where: str
+
+
+@frozen
+class KeepEvent(Command):
+    """Command: write an event that concerns the node itself; `data` is a JSON object."""
+
+    keep: ClassVar[bool] = True
+
+    type: str
+    data: bytes
+
+
+@frozen
+class Claim(Command):
+    """Command: fire what is due; answered with Looked.
+
+    Due times before `awake_since` came while nobody was up: the schedule's catch-up policy decides them.
+    """
+
+    awake_since: int
+    limit: int = 500
+
+
+@frozen
+class PutSchedule(Command):
+    """Command: create or replace a schedule; answered with (created, record).
+
+    `id` None makes one up; `create_only` refuses an id that exists; `if_match` holds the versions of which one must
+    stand, ANY_VERSION for any.
+    """
+
+    id: str | None
+    document: object
+    if_match: tuple[int, ...] | None = None
+    create_only: bool = False
+
+
+@frozen
+class PatchSchedule(Command):
+    """Command: change a schedule by a JSON merge patch (RFC 7396); answered with its record."""
+
+    id: str
+    patch: object
+    if_match: tuple[int, ...] | None = None
+
+
+@frozen
+class PauseSchedule(Command):
+    """Command: plan nothing until resumed, or until an instant; answered with the schedule's record."""
+
+    id: str
+    reason: str | None = None
+    until: int | None = None
+    if_match: tuple[int, ...] | None = None
+
+
+@frozen
+class ResumeSchedule(Command):
+    """Command: plan again, strictly in the future; answered with the schedule's record."""
+
+    id: str
+    if_match: tuple[int, ...] | None = None
+
+
+@frozen
+class DeleteSchedule(Command):
+    """Command: fire it no more; history stays. Answered with the URIs of instances that still run."""
+
+    id: str
+    cancel_running: bool = False
+    if_match: tuple[int, ...] | None = None
+
+
+@frozen
+class Recover(Command):
+    """Command: settle what an earlier boot left behind; answered with the number of instances lost."""
+
+
+@frozen
+class StopNode(Command):
+    """Command: write down that this node stopped as told."""

@@ -1,0 +1,229 @@
+"""What the journal tells once it is committed: facts, in the past tense, each with its row in the event table."""
+
+from typing import ClassVar
+from uuid import UUID
+
+import msgspec
+from attrs import frozen
+
+from callsheet.instants import format_instant
+
+
+def instance_uri(instance: UUID | None) -> str | None:
+    """Return the URI of an instance."""
+    return None if instance is None else f"/v1/instances/{instance}"
+
+
+@frozen
+class Fact:
+    """Event: base of all facts."""
+
+    type: ClassVar[str]
+
+    @property
+    def about(self) -> tuple[str | None, UUID | None]:
+        """Return the schedule and the instance that the fact is about."""
+        return None, None
+
+    def data(self) -> bytes:
+        """Return the rest of the fact as a JSON object."""
+        return b"{}"
+
+
+@frozen
+class InstanceStarted(Fact):
+    """Event: an instance was written down as running: it may begin now, on this node and nowhere else.
+
+    `timeout` is a duration, `state` the JSON of a class task's state (None: none yet), `started_at` the claim's time.
+    """
+
+    type: ClassVar[str] = "instance.started"
+
+    id: UUID
+    task: str
+    input: bytes
+    started_at: int
+    cause: str = "manual"
+    schedule: str | None = None
+    due_at: int | None = None
+    attempt: int = 1
+    timeout: int | None = None
+    tags: tuple[str, ...] = ()
+    state_key: str | None = None
+    state: bytes | None = None
+    retry_of: UUID | None = None
+
+    @property
+    def about(self) -> tuple[str | None, UUID | None]:
+        """Return the schedule and the instance."""
+        return self.schedule, self.id
+
+    def data(self) -> bytes:
+        """Return task, cause, attempt and due time."""
+        due = None if self.due_at is None else format_instant(self.due_at)
+        return _json(task=self.task, cause=self.cause, attempt=self.attempt, due_at=due)
+
+
+@frozen
+class InstanceQueued(Fact):
+    """Event: an instance was written down but may not begin yet."""
+
+    type: ClassVar[str] = "instance.queued"
+
+    id: UUID
+    task: str
+    schedule: str | None
+    start_after: int | None
+
+    @property
+    def about(self) -> tuple[str | None, UUID | None]:
+        """Return the schedule and the instance."""
+        return self.schedule, self.id
+
+    def data(self) -> bytes:
+        """Return the task and the time before which it does not start."""
+        after = None if self.start_after is None else format_instant(self.start_after)
+        return _json(task=self.task, start_after=after)
+
+
+@frozen
+class InstanceEnded(Fact):
+    """Event: an instance is over; `seconds` is how long its body ran."""
+
+    type: ClassVar[str] = "instance.ended"
+
+    id: UUID
+    task: str
+    schedule: str | None
+    outcome: str
+    seconds: float
+    error: bytes | None = None
+
+    @property
+    def about(self) -> tuple[str | None, UUID | None]:
+        """Return the schedule and the instance."""
+        return self.schedule, self.id
+
+    def data(self) -> bytes:
+        """Return task, outcome and seconds."""
+        return _json(task=self.task, outcome=self.outcome, seconds=self.seconds)
+
+
+@frozen
+class CancelRequested(Fact):
+    """Event: somebody ordered that an instance be cancelled."""
+
+    type: ClassVar[str] = "instance.cancel_requested"
+
+    id: UUID
+    schedule: str | None
+    by: str
+    reason: str | None
+
+    @property
+    def about(self) -> tuple[str | None, UUID | None]:
+        """Return the schedule and the instance."""
+        return self.schedule, self.id
+
+    def data(self) -> bytes:
+        """Return who and why."""
+        return _json(by=self.by, reason=self.reason)
+
+
+@frozen
+class InstanceStuck(Fact):
+    """Event: an instance was cancelled and did not end within its clean-up time."""
+
+    type: ClassVar[str] = "instance.stuck"
+
+    id: UUID
+    where: str
+
+    @property
+    def about(self) -> tuple[str | None, UUID | None]:
+        """Return the instance."""
+        return None, self.id
+
+    def data(self) -> bytes:
+        """Return where it stands."""
+        return _json(where=self.where)
+
+
+@frozen
+class DueOmitted(Fact):
+    """Event: due times of a schedule started nothing; the ledger row holds them from first to last."""
+
+    type: ClassVar[str] = "due.omitted"
+
+    schedule: str
+    fate: str
+    reason: str
+    first_due: int
+    last_due: int
+    count: int
+    blocked_by: UUID | None = None
+
+    @property
+    def about(self) -> tuple[str | None, UUID | None]:
+        """Return the schedule."""
+        return self.schedule, None
+
+    def data(self) -> bytes:
+        """Return fate, reason and range."""
+        return _json(
+            fate=self.fate,
+            reason=self.reason,
+            first_due=format_instant(self.first_due),
+            last_due=format_instant(self.last_due),
+            count=self.count,
+            blocked_by=instance_uri(self.blocked_by),
+        )
+
+
+@frozen
+class ScheduleChanged(Fact):
+    """Event: a schedule was created, updated, paused, resumed, blocked, finished or deleted."""
+
+    type: ClassVar[str] = "schedule.changed"
+
+    schedule: str
+    change: str
+    version: int
+    reason: str | None = None
+
+    @property
+    def about(self) -> tuple[str | None, UUID | None]:
+        """Return the schedule."""
+        return self.schedule, None
+
+    def data(self) -> bytes:
+        """Return what changed."""
+        return _json(change=self.change, version=self.version, reason=self.reason)
+
+
+@frozen
+class NodeSaid(Fact):
+    """Event: something about the node itself, such as `clock.jumped`."""
+
+    type: str  # type: ignore[misc]
+    payload: bytes = b"{}"
+
+    def data(self) -> bytes:
+        """Return the payload."""
+        return self.payload
+
+
+@frozen
+class Looked:
+    """The answer to Claim: when to look next (an instant, None: nothing is planned), and what was done."""
+
+    next_fire: int | None
+    fired: int
+    omitted: int
+
+
+_encoder = msgspec.json.Encoder()
+
+
+def _json(**fields: object) -> bytes:
+    return _encoder.encode({name: value for name, value in fields.items() if value is not None})

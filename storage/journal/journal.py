@@ -1,0 +1,206 @@
+"""The journal applies batches of commands, one transaction each, and gives back the facts to be told.
+
+All or nothing: a command that is refused has written nothing; one that fails unexpectedly takes its batch down with it,
+and then each of the batch is applied alone. Nothing is returned before it is committed, and a commit whose reply
+was lost is settled by reading back the number that each transaction leaves in the node's row.
+"""
+
+import logging
+from collections.abc import Callable, Mapping
+from itertools import groupby
+from typing import Any
+
+from attrs import field, frozen
+from pony import orm
+
+from callsheet.clock import Clock
+from callsheet.errors import CallsheetError, GaveUp
+from callsheet.ids import IdMaker
+from callsheet.tasks import Task
+from storage.database import Database, NodeIdentity
+from storage.failures import connection_lost, meaning_of
+from storage.journal import claims, commands, ends, recovery, schedules, starts
+from storage.journal.commands import Command
+from storage.journal.facts import Fact
+from storage.journal.work import Work
+
+log = logging.getLogger("callsheet.journal")
+
+_HANDLERS: dict[type[Command], Callable[[Work, Any], Any]] = {
+    commands.StartInstances: starts.start_instances,
+    commands.TriggerSchedule: starts.trigger_schedule,
+    commands.RerunInstance: starts.rerun_instance,
+    commands.EndInstance: ends.end_instance,
+    commands.CancelInstance: ends.cancel_instance,
+    commands.CancelInstances: ends.cancel_instances,
+    commands.KeepOutput: ends.keep_output,
+    commands.KeepLog: ends.keep_log,
+    commands.MarkStuck: ends.mark_stuck,
+    commands.KeepEvent: ends.keep_event,
+    commands.Claim: claims.claim,
+    commands.PutSchedule: schedules.put_schedule,
+    commands.PatchSchedule: schedules.patch_schedule,
+    commands.PauseSchedule: schedules.pause_schedule,
+    commands.ResumeSchedule: schedules.resume_schedule,
+    commands.DeleteSchedule: schedules.delete_schedule,
+    commands.Recover: recovery.recover,
+    commands.StopNode: recovery.stop_node,
+}
+# These change rows as Pony objects; a batch is cut where they meet the others, which write below Pony's back.
+_BY_ENTITY = (
+    commands.PutSchedule,
+    commands.PatchSchedule,
+    commands.PauseSchedule,
+    commands.ResumeSchedule,
+    commands.DeleteSchedule,
+)
+_RETRIES = 2  # of a whole transaction whose connection was lost before the commit
+_MARK = "UPDATE node SET last_batch = ?, seen_at = ? WHERE boot = ?"
+
+
+@frozen
+class Verdict:
+    """What became of one command: the answer, or the error with which it was refused."""
+
+    answer: Any = None
+    error: Exception | None = None
+
+
+@frozen
+class Applied:
+    """A batch that is committed: a verdict for each command, and the facts in order."""
+
+    verdicts: list[Verdict] = field(factory=list)
+    facts: list[Fact] = field(factory=list)
+
+
+class Journal:
+    """Writes for one node. Its methods are synchronous and belong in the writer's thread."""
+
+    def __init__(
+        self, database: Database, node: NodeIdentity, tasks: Mapping[str, Task[Any, Any]], clock: Clock, ids: IdMaker
+    ) -> None:
+        self._database = database
+        self._node = node
+        self._tasks = tasks
+        self._clock = clock
+        self._ids = ids
+        self._batch = 0
+
+    def register(self) -> None:
+        """Write this boot into the node table: before anything else."""
+        now = self._clock.now()
+        with orm.db_session:
+            self._database.entities.Node(
+                boot=self._node.boot, name=self._node.name, host=self._node.host, pid=self._node.pid,
+                started_at=now, seen_at=now, last_batch=0,
+            )  # fmt: skip
+
+    def apply(self, batch: list[Command]) -> Applied:
+        """Apply all commands in order; Unavailable means that those without a verdict have changed nothing."""
+        whole = Applied()
+        for _, group in groupby(batch, key=lambda command: isinstance(command, _BY_ENTITY)):
+            try:
+                applied = self._apply_together(list(group))
+            except CallsheetError as error:
+                raise Interrupted(whole, error) from error
+            whole.verdicts.extend(applied.verdicts)
+            whole.facts.extend(applied.facts)
+        return whole
+
+    def _apply_together(self, batch: list[Command]) -> Applied:
+        try:
+            return self._transact(batch)
+        except CallsheetError:
+            raise
+        except Exception as error:
+            if len(batch) == 1:
+                log.exception("command failed: %s", type(batch[0]).__name__)
+                return Applied([Verdict(error=error)])
+        return self._apply_one_by_one(batch)
+
+    def _apply_one_by_one(self, batch: list[Command]) -> Applied:
+        whole = Applied()
+        for command in batch:
+            try:
+                applied = self._apply_together([command])
+            except CallsheetError as error:
+                raise Interrupted(whole, error) from error
+            whole.verdicts.extend(applied.verdicts)
+            whole.facts.extend(applied.facts)
+        return whole
+
+    def _transact(self, batch: list[Command]) -> Applied:
+        self._batch += 1
+        for attempt in range(_RETRIES + 1):
+            try:
+                return self._attempt(batch)
+            except Exception as error:
+                if not connection_lost(error):
+                    raise
+                if attempt == _RETRIES:
+                    raise
+        raise AssertionError("unreachable")
+
+    def _attempt(self, batch: list[Command]) -> Applied:
+        committing = False
+        try:
+            with orm.db_session(optimistic=False):
+                work = self._work()
+                verdicts = [_verdict(work, command) for command in batch]
+                orm.flush()
+                work.finish()
+                self._mark(work)
+                committing = True
+                orm.commit()
+        except Exception as error:
+            if not (committing and self._was_committed(error)):
+                _raise_meaning(error)
+        return Applied(verdicts, work.facts)
+
+    def _work(self) -> Work:
+        database = self._database
+        cursor = database.db.get_connection().cursor()
+        now = self._clock.now()
+        return Work(
+            cursor, database.dialect, database.entities, self._tasks, self._ids, now, self._node.name, self._node.boot
+        )
+
+    def _mark(self, work: Work) -> None:
+        changed = work.execute(_MARK, self._batch, work.now, self._node.boot).rowcount
+        if changed != 1:
+            raise GaveUp("This node's row is gone from the database: somebody else owns it now.")
+
+    def _was_committed(self, error: Exception) -> bool:
+        """Find out whether a commit took place whose reply was lost."""
+        if not connection_lost(error):
+            return False
+        with orm.db_session:
+            row = self._database.entities.Node.get(boot=self._node.boot)
+            return bool(row is not None and row.last_batch == self._batch)
+
+
+class Interrupted(CallsheetError):
+    """The database failed within a batch: `applied` is the part that is committed, `reason` why the rest is not."""
+
+    def __init__(self, applied: Applied, reason: CallsheetError) -> None:
+        earlier = reason.applied if isinstance(reason, Interrupted) else Applied()
+        super().__init__(str(reason))
+        self.applied = Applied(applied.verdicts + earlier.verdicts, applied.facts + earlier.facts)
+        self.reason: CallsheetError = reason.reason if isinstance(reason, Interrupted) else reason
+
+
+def _verdict(work: Work, command: Command) -> Verdict:
+    try:
+        return Verdict(_HANDLERS[type(command)](work, command))
+    except CallsheetError as error:
+        return Verdict(error=error)
+
+
+def _raise_meaning(error: Exception) -> None:
+    if isinstance(error, CallsheetError):
+        raise error
+    meaning = meaning_of(error)
+    if meaning is not None:
+        raise meaning from error
+    raise error

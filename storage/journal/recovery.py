@@ -1,0 +1,88 @@
+"""What happens at the start of a boot, before any firing, and at its end."""
+
+from typing import Any
+
+import msgspec
+
+from callsheet.instants import SECOND
+from storage.journal.commands import Recover, StopNode
+from storage.journal.ends import start_retry
+from storage.journal.facts import InstanceEnded, InstanceStarted, NodeSaid, ScheduleChanged
+from storage.journal.starts import release_next
+from storage.journal.work import Work
+
+_UNFINISHED = (
+    "SELECT id, task, input, cause, schedule, due_at, attempt, timeout, tags, state_key, retry_of, started_at "
+    "FROM instance WHERE state = 'running'"
+)
+_LOST = (
+    "UPDATE instance SET state = 'lost', finished_at = ?, error = ?, stuck = NULL WHERE state = 'running' AND id = ?"
+)
+_WHY = msgspec.json.encode({"type": "Lost", "message": "its node stopped without writing how it ended"}).decode()
+
+
+def recover(work: Work, command: Recover) -> int:
+    """Declare lost what an earlier boot left running, and block or free the schedules of tasks gone or come back."""
+    runs = [_run(work, row) for row in work.all(_UNFINISHED)]
+    work.dialect.update(work.cursor, _LOST, [(work.now, _WHY, run.id) for run in runs])
+    for run in runs:
+        seconds = max(work.now - run.started_at, 0) / SECOND
+        work.facts.append(InstanceEnded(run.id, run.task, run.schedule, "lost", seconds))
+        task = work.tasks.get(run.task)
+        if task is not None and task.idempotent:
+            start_retry(work, run, work.now)
+    for (key,) in work.all("SELECT DISTINCT state_key FROM instance WHERE state = 'queued' AND state_key IS NOT NULL"):
+        release_next(work, key)
+    _match_tasks(work)
+    work.facts.append(NodeSaid("node.started", msgspec.json.encode({"node": work.node, "lost": len(runs)})))
+    return len(runs)
+
+
+def stop_node(work: Work, command: StopNode) -> None:
+    """Write that this boot ended as told."""
+    work.execute("UPDATE node SET stopped_at = ? WHERE boot = ?", work.now, work.boot)
+    work.facts.append(NodeSaid("node.stopped", msgspec.json.encode({"node": work.node})))
+
+
+def _match_tasks(work: Work) -> None:
+    for name in _tasks_in_use(work):
+        if name in work.tasks:
+            _turn(work, name, "blocked", "active", "unblocked", None)
+        else:
+            _turn(work, name, "active", "blocked", "blocked", "task_missing")
+
+
+def _tasks_in_use(work: Work) -> list[str]:
+    """Return the tasks that schedules name, one index seek each however many schedules there are."""
+    names: list[str] = []
+    row = work.one("SELECT min(task) FROM schedule")
+    while row is not None and row[0] is not None:
+        names.append(row[0])
+        row = work.one("SELECT min(task) FROM schedule WHERE task > ?", row[0])
+    return names
+
+
+def _turn(work: Work, task: str, old: str, new: str, change: str, reason: str | None) -> None:
+    where = "task = ? AND state = ?" + (" AND state_reason = 'task_missing'" if old == "blocked" else "")
+    rows = work.all(f"SELECT id, version FROM schedule WHERE {where}", task, old)  # noqa: S608 - our own terms
+    work.execute(f"UPDATE schedule SET state = ?, state_reason = ? WHERE {where}", new, reason, task, old)  # noqa: S608
+    work.facts.extend(ScheduleChanged(row[0], change, row[1], reason) for row in rows)
+
+
+def _run(work: Work, row: Any) -> InstanceStarted:
+    instance = work.dialect.uuid(row[0])
+    assert instance is not None
+    return InstanceStarted(
+        id=instance,
+        task=row[1],
+        input=row[2].encode(),
+        started_at=row[11] or work.now,
+        cause=row[3],
+        schedule=row[4],
+        due_at=row[5],
+        attempt=row[6],
+        timeout=row[7],
+        tags=tuple(msgspec.json.decode(row[8])),
+        state_key=row[9],
+        retry_of=work.dialect.uuid(row[10]),
+    )

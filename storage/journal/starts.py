@@ -1,0 +1,196 @@
+"""How instances come to be: started by hand, by a trigger, by a claim, as a retry, or let out of a queue.
+
+Everything that may begin to run goes through `begin`. A task with state runs one at a time per state, for two
+runs at once could not both save it: whoever comes second is queued and begins when the first has ended.
+"""
+
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from attrs import evolve
+
+from callsheet.errors import Refused, Unknown
+from callsheet.tasks import Task
+from storage.journal.commands import RerunInstance, Start, StartInstances, TriggerSchedule
+from storage.journal.facts import InstanceQueued, InstanceStarted, instance_uri
+from storage.journal.work import Work
+
+_BUSY = "SELECT id FROM instance WHERE schedule = ? AND state IN ('queued', 'running') LIMIT 1"
+_HOLDER = "SELECT 1 FROM instance WHERE state_key = ? AND state = 'running' LIMIT 1"
+_WAITING = (
+    "SELECT id FROM instance WHERE state_key = ? AND state = 'queued' AND start_after IS NULL ORDER BY id LIMIT 1"
+)
+_RELEASE = (
+    "UPDATE instance SET state = 'running', start_after = NULL, node = ?, boot = ?, started_at = ? "
+    "WHERE id = ? AND state = 'queued'"
+)
+_QUEUED = (
+    "SELECT id, task, input, cause, schedule, due_at, attempt, timeout, tags, state_key, retry_of "
+    "FROM instance WHERE id = ?"
+)
+
+
+def start_instances(work: Work, command: StartInstances) -> list[UUID]:
+    """Start all, or none: an unknown task refuses the whole command."""
+    for start in command.starts:
+        _known(work, start.task)
+    return [start_one(work, start, cause="manual") for start in command.starts]
+
+
+def trigger_schedule(work: Work, command: TriggerSchedule) -> UUID:
+    """Run a schedule now, unless an instance of it goes on and overlap is not allowed."""
+    work.flush()
+    row = work.one(
+        "SELECT task, input, timeout, tags, overlap FROM schedule WHERE id = ? AND state <> 'deleted'", command.schedule
+    )
+    if row is None:
+        raise Unknown("schedule", command.schedule)
+    task, stored, timeout, tags, overlap = row
+    _known(work, task)
+    if (command.overlap or overlap) == "skip":
+        _refuse_overlap(work, command.schedule)
+    given = (
+        stored.encode() if command.input is None else _known(work, task).check_input(msgspec.json.decode(command.input))
+    )
+    start = Start(task, given, timeout, tuple(msgspec.json.decode(tags)))
+    return start_one(work, start, cause="manual", schedule=command.schedule)
+
+
+def rerun_instance(work: Work, command: RerunInstance) -> UUID:
+    """Start a new instance with the same task and input, free of its schedule's due times."""
+    work.flush()
+    row = work.one("SELECT task, input, timeout, tags FROM instance WHERE id = ?", command.instance)
+    if row is None:
+        raise Unknown("instance", command.instance)
+    task, stored, timeout, tags = row
+    checked = _known(work, task).check_input(msgspec.json.decode(stored))
+    return start_one(work, Start(task, checked, timeout, tuple(msgspec.json.decode(tags))), cause="rerun")
+
+
+def start_one(
+    work: Work,
+    start: Start,
+    *,
+    cause: str,
+    schedule: str | None = None,
+    due_at: int | None = None,
+    attempt: int = 1,
+    retry_of: UUID | None = None,
+    start_after: int | None = None,
+) -> UUID:
+    """Write an instance: running if it may begin now, else queued; return its id."""
+    task = work.tasks[start.task]
+    fact = InstanceStarted(
+        id=work.ids.make(work.now),
+        task=start.task,
+        input=start.input,
+        started_at=work.now,
+        cause=cause,
+        schedule=schedule,
+        due_at=due_at,
+        attempt=attempt,
+        timeout=shorter(start.timeout, task.timeout),
+        tags=start.tags,
+        state_key=state_key(task, schedule),
+        retry_of=retry_of,
+    )
+    waits = start_after is not None or (fact.state_key is not None and _held(work, fact.state_key))
+    _insert(work, fact, start_after, waits)
+    if waits:
+        work.facts.append(InstanceQueued(fact.id, fact.task, schedule, start_after))
+    else:
+        work.facts.append(_with_state(work, fact))
+    return fact.id
+
+
+def release(work: Work, instance: UUID) -> bool:
+    """Let a queued instance begin; return False when it must wait for the state it shares."""
+    row = work.one(_QUEUED, instance)
+    task_name, key = row[1], row[9]
+    if task_name not in work.tasks:
+        return False
+    if key is not None and _held(work, key):
+        work.execute("UPDATE instance SET start_after = NULL WHERE id = ?", instance)
+        return False
+    work.execute(_RELEASE, work.node, work.boot, work.now, instance)
+    work.facts.append(_with_state(work, _from_row(work, row)))
+    return True
+
+
+def release_next(work: Work, key: str) -> None:
+    """Let the one that has waited longest for a state begin, if any waits and nobody holds it."""
+    work.flush()
+    row = work.one(_WAITING, key)
+    if row is not None and not _held(work, key):
+        waiting = work.dialect.uuid(row[0])
+        assert waiting is not None
+        release(work, waiting)
+
+
+def state_key(task: Task[Any, Any], schedule: str | None) -> str | None:
+    """Return the key of the state that a run of `task` uses: its schedule's own, or the task's."""
+    if not task.stateful:
+        return None
+    return f"{task.name}\n{schedule}" if schedule and task.state_scope == "schedule" else task.name
+
+
+def shorter(one: int | None, other: int | None) -> int | None:
+    """Return the shorter of two time-outs, either of which may be none."""
+    limits = [limit for limit in (one, other) if limit is not None]
+    return min(limits, default=None)
+
+
+def _known(work: Work, name: str) -> Task[Any, Any]:
+    task = work.tasks.get(name)
+    if task is None:
+        raise Unknown("task", name)
+    return task
+
+
+def _refuse_overlap(work: Work, schedule: str) -> None:
+    row = work.one(_BUSY, schedule)
+    if row is not None:
+        uri = instance_uri(work.dialect.uuid(row[0]))
+        raise Refused(f"An instance of {schedule!r} still goes on: {uri}.", blocked_by=uri)
+
+
+def _held(work: Work, key: str) -> bool:
+    work.flush()
+    return work.one(_HOLDER, key) is not None
+
+
+def _insert(work: Work, fact: InstanceStarted, start_after: int | None, waits: bool) -> None:
+    tags = msgspec.json.encode(fact.tags).decode() if fact.tags else "[]"
+    row = (
+        fact.id, fact.task, fact.schedule, fact.due_at, fact.attempt, fact.cause, "queued" if waits else "running",
+        fact.input.decode(), fact.timeout, tags, None if waits else work.node, None if waits else work.boot,
+        fact.retry_of, start_after, fact.state_key, work.now, None if waits else work.now,
+    )  # fmt: skip
+    work.insert_instance(row, fact.tags)
+
+
+def _with_state(work: Work, fact: InstanceStarted) -> InstanceStarted:
+    if fact.state_key is None:
+        return fact
+    row = work.one("SELECT value FROM task_state WHERE key = ?", fact.state_key)
+    return evolve(fact, state=None if row is None else row[0].encode())
+
+
+def _from_row(work: Work, row: Any) -> InstanceStarted:
+    instance = work.dialect.uuid(row[0])
+    assert instance is not None
+    return InstanceStarted(
+        id=instance,
+        task=row[1],
+        input=row[2].encode(),
+        started_at=work.now,
+        cause=row[3],
+        schedule=row[4],
+        due_at=row[5],
+        attempt=row[6],
+        timeout=row[7],
+        tags=tuple(msgspec.json.decode(row[8])),
+        state_key=row[9],
+        retry_of=work.dialect.uuid(row[10]),
+    )

@@ -1,0 +1,103 @@
+"""One transaction of the journal under way: what its commands have to write, gathered and written in bulk.
+
+Commands that only add (a start, an end, an output) leave rows here; whoever must read what they wrote calls
+`flush` first. Events are written last, in the order in which the facts arose.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+from uuid import UUID
+
+from attrs import define, field
+
+from callsheet.ids import IdMaker
+from callsheet.tasks import Task
+from storage.dialect import Dialect, Row
+from storage.journal.facts import Fact
+
+INSTANCE_COLUMNS = (
+    "id, task, schedule, due_at, attempt, cause, state, input, timeout, tags, node, boot, retry_of, "
+    "start_after, state_key, queued_at, started_at"
+)
+_END = (
+    "UPDATE instance SET state = ?, started_at = ?, finished_at = ?, error = ?, stuck = NULL "
+    "WHERE id = ? AND boot = ? AND state = 'running'"
+)
+
+
+class Mismatch(Exception):
+    """An end found no running row of this boot: another end was committed first."""
+
+
+@define
+class Work:
+    """What one transaction is about; `now` is its instant, the same for all of its commands."""
+
+    cursor: Any
+    dialect: Dialect
+    entities: Any
+    tasks: Mapping[str, Task[Any, Any]]
+    ids: IdMaker
+    now: int
+    node: str
+    boot: UUID
+    facts: list[Fact] = field(factory=list)
+    _instances: list[Row] = field(factory=list)
+    _tags: list[Row] = field(factory=list)
+    _ends: list[Row] = field(factory=list)
+    _outputs: list[Row] = field(factory=list)
+    _logs: list[Row] = field(factory=list)
+    _told: int = 0
+
+    def insert_instance(self, row: Row, tags: Iterable[str] = ()) -> None:
+        """Add an instance, its values in the order of INSTANCE_COLUMNS."""
+        self._instances.append(row)
+        self._tags.extend((tag, row[0]) for tag in tags)
+
+    def end_instance(self, instance: UUID, outcome: str, started: int, finished: int, error: bytes | None) -> None:
+        """Write how a running instance of this boot ended; the flush raises Mismatch if it had ended before."""
+        text = None if error is None else error.decode()
+        self._ends.append((outcome, started, finished, text, instance, self.boot))
+
+    def insert_output(self, row: Row) -> None:
+        """Add an output: instance, seq, at, value."""
+        self._outputs.append(row)
+
+    def insert_log(self, row: Row) -> None:
+        """Add a line of log: instance, seq, at, level, text, fields."""
+        self._logs.append(row)
+
+    def execute(self, sql: str, *values: Any) -> Any:
+        """Run one statement, with `?` for parameters, and return the cursor."""
+        return self.dialect.execute(self.cursor, sql, values)
+
+    def one(self, sql: str, *values: Any) -> Any:
+        """Return the first row of a query, or None."""
+        return self.execute(sql, *values).fetchone()
+
+    def all(self, sql: str, *values: Any) -> list[Any]:
+        """Return all rows of a query."""
+        return list(self.execute(sql, *values).fetchall())
+
+    def flush(self) -> None:
+        """Write all that was gathered, parents before children."""
+        self._insert("instance", INSTANCE_COLUMNS, self._instances)
+        self._insert("instance_tag", "tag, instance", self._tags)
+        if self._ends:
+            if self.dialect.update(self.cursor, _END, self._ends) != len(self._ends):
+                raise Mismatch
+            self._ends = []
+        self._insert("output", "instance, seq, at, value", self._outputs)
+        self._insert("log", "instance, seq, at, level, text, fields", self._logs)
+
+    def finish(self) -> None:
+        """Write what is left and the events of all facts: nothing may follow but the commit."""
+        self.flush()
+        rows: list[Row] = [(self.now, fact.type, *fact.about, fact.data().decode()) for fact in self.facts[self._told :]]
+        self._told = len(self.facts)
+        self._insert("event", "at, type, schedule, instance, data", rows)
+
+    def _insert(self, table: str, columns: str, rows: list[Row]) -> None:
+        if rows:
+            self.dialect.insert(self.cursor, table, columns, rows)
+            rows.clear()

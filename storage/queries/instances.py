@@ -1,0 +1,138 @@
+"""Instances as the database knows them: one, a page of them, and what they said."""
+
+from typing import Any
+from uuid import UUID
+
+from attrs import frozen
+
+from callsheet.errors import Unknown
+from callsheet.ids import lowest_id
+from callsheet.lifecycle import INSTANCE_STATES
+from storage.database import Database
+from storage.queries.reading import as_uuid, decode_cursor, encode_cursor, one, read, rows
+from storage.records import InstanceRecord, LogRecord, OutputRecord, Page
+
+_COLUMNS = (
+    "id, task, schedule, due_at, attempt, cause, state, input, timeout, tags, node, boot, retry_of, start_after, "
+    "queued_at, started_at, finished_at, cancel_at, cancel_by, cancel_reason, stuck, error"
+)
+_LAST_ID = UUID(int=(1 << 128) - 1)
+_FIRST_ID = UUID(int=0)
+
+
+@frozen
+class Filter:
+    """Which instances a list is about; `since` and `until` are instants of their birth."""
+
+    task: str | None = None
+    schedule: str | None = None
+    states: tuple[str, ...] = ()
+    tag: str | None = None
+    since: int | None = None
+    until: int | None = None
+
+
+def record_of(database: Database, row: Any) -> InstanceRecord:
+    """Return a row of _COLUMNS as a frozen value."""
+    values = list(row)
+    for index in (0, 11, 12):
+        values[index] = database.dialect.uuid(values[index])
+    return InstanceRecord(*values)
+
+
+def get_instance(database: Database, instance: UUID) -> InstanceRecord:
+    """Return an instance; Unknown when it never existed."""
+    sql = f"SELECT {_COLUMNS} FROM instance WHERE id = ?"  # noqa: S608 - our own names
+    row = read(database, lambda db: one(db, sql, instance))
+    if row is None:
+        raise Unknown("instance", instance)
+    return record_of(database, row)
+
+
+def list_instances(database: Database, wanted: Filter, limit: int, cursor: str | None) -> Page[InstanceRecord]:
+    """Return a page of instances, newest first."""
+    before = decode_cursor(cursor, UUID)[0] if cursor else _LAST_ID
+    sql, values = listing(wanted, before, limit + 1)
+    found = [record_of(database, row) for row in read(database, lambda db: rows(db, sql, *values))]
+    more = len(found) > limit
+    return Page(found[:limit], encode_cursor(found[limit - 1].id) if more else None)
+
+
+def listing(wanted: Filter, before: UUID, limit: int) -> tuple[str, list[Any]]:
+    """Return the query of a list and its values.
+
+    Each branch walks one index from the newest id down and stops at the limit, so that no list ever sorts or scans
+    the history: a list over all states of a task is the merge of one such walk for each state.
+    """
+    top = before if wanted.until is None else min(before, lowest_id(wanted.until))
+    bounds = [top, _FIRST_ID if wanted.since is None else lowest_id(wanted.since)]
+    if wanted.tag is not None:
+        return _by_tag(wanted, bounds, limit)
+    if wanted.schedule is None and wanted.task is None and not wanted.states:
+        sql = f"SELECT {_COLUMNS} FROM instance WHERE id < ? AND id >= ? ORDER BY id DESC LIMIT ?"  # noqa: S608
+        return sql, [*bounds, limit]
+    return _by_state(wanted, bounds, limit)
+
+
+def _by_state(wanted: Filter, bounds: list[UUID], limit: int) -> tuple[str, list[Any]]:
+    terms, given = _terms(wanted)
+    where = " AND ".join([*terms, "state = ?", "id < ?", "id >= ?"])
+    branch = f"SELECT * FROM (SELECT {_COLUMNS} FROM instance WHERE {where} ORDER BY id DESC LIMIT ?) b"  # noqa: S608
+    states = wanted.states or INSTANCE_STATES
+    values = [value for state in states for value in (*given, state, *bounds, limit)]
+    if len(states) == 1:
+        return branch, values
+    return " UNION ALL ".join([branch] * len(states)) + " ORDER BY id DESC LIMIT ?", [*values, limit]
+
+
+def _terms(wanted: Filter, prefix: str = "") -> tuple[list[str], list[Any]]:
+    given = [("schedule", wanted.schedule), ("task", wanted.task)]
+    terms = [f"{prefix}{name} = ?" for name, value in given if value is not None]
+    return terms, [value for _, value in given if value is not None]
+
+
+def _by_tag(wanted: Filter, bounds: list[UUID], limit: int) -> tuple[str, list[Any]]:
+    columns = ", ".join(f"i.{name.strip()}" for name in _COLUMNS.split(","))
+    terms, given = _terms(wanted, "i.")
+    if wanted.states:
+        terms.append(f"i.state IN ({', '.join('?' * len(wanted.states))})")
+    where = " AND ".join(["t.tag = ?", "t.instance < ?", "t.instance >= ?", *terms])
+    sql = (
+        f"SELECT {columns} FROM instance_tag t JOIN instance i ON i.id = t.instance WHERE {where} "  # noqa: S608
+        "ORDER BY t.instance DESC LIMIT ?"
+    )
+    return sql, [wanted.tag, *bounds, *given, *wanted.states, limit]
+
+
+def list_outputs(database: Database, instance: UUID, limit: int, cursor: str | None) -> Page[OutputRecord]:
+    """Return a page of what an instance sent, in order."""
+    after = decode_cursor(cursor, int)[0] if cursor else -1
+    sql = "SELECT seq, at, value FROM output WHERE instance = ? AND seq > ? ORDER BY seq LIMIT ?"
+    return _said(database, instance, sql, OutputRecord, after, limit)
+
+
+def list_log(database: Database, instance: UUID, limit: int, cursor: str | None) -> Page[LogRecord]:
+    """Return a page of what an instance logged, in order."""
+    after = decode_cursor(cursor, int)[0] if cursor else -1
+    sql = "SELECT seq, at, level, text, fields FROM log WHERE instance = ? AND seq > ? ORDER BY seq LIMIT ?"
+    return _said(database, instance, sql, LogRecord, after, limit)
+
+
+def _said(database: Database, instance: UUID, sql: str, record: type, after: int, limit: int) -> Page[Any]:
+    found = [record(*row) for row in read(database, lambda db: rows(db, sql, instance, after, limit + 1))]
+    if not found:
+        get_instance(database, instance)  # nothing said, or nobody there?
+    more = len(found) > limit
+    return Page(found[:limit], encode_cursor(found[limit - 1].seq) if more else None)
+
+
+def first_outputs(database: Database, instance: UUID, limit: int = 50) -> list[str]:
+    """Return the first values that an instance sent, as JSON text."""
+    sql = "SELECT value FROM output WHERE instance = ? ORDER BY seq LIMIT ?"
+    return [row[0] for row in read(database, lambda db: rows(db, sql, instance, limit))]
+
+
+def unfinished(database: Database) -> list[UUID]:
+    """Return the instances that have not ended."""
+    sql = "SELECT id FROM instance WHERE state IN ('queued', 'running')"
+    return [as_uuid(database, row[0]) for row in read(database, lambda db: rows(db, sql))]

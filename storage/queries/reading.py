@@ -1,0 +1,57 @@
+"""How every query reads: a short session of its own, plain rows out, pages by key rather than by offset."""
+
+import base64
+from collections.abc import Callable
+from typing import Any, TypeVar
+from uuid import UUID
+
+import msgspec
+from pony import orm
+
+from callsheet.errors import FieldError, Invalid
+from storage.database import Database
+from storage.failures import translated
+
+T = TypeVar("T")
+
+
+def read(database: Database, query: Callable[[Database], T]) -> T:
+    """Run a query in a session that only reads; the database's errors come out as ours."""
+    with translated(), orm.db_session(optimistic=False):
+        return query(database)
+
+
+def rows(database: Database, sql: str, *values: Any) -> list[Any]:
+    """Return the rows of a SELECT with `?` for parameters.
+
+    Pony's public `execute` would begin a write transaction, and queue every reader behind the writer.
+    """
+    cursor = database.db._exec_sql(database.dialect.marked(sql), values)
+    return list(cursor.fetchall())
+
+
+def one(database: Database, sql: str, *values: Any) -> Any:
+    """Return the first row of a SELECT, or None."""
+    found = rows(database, sql, *values)
+    return found[0] if found else None
+
+
+def encode_cursor(*key: object) -> str:
+    """Return the key of the last row of a page as opaque text."""
+    return base64.urlsafe_b64encode(msgspec.json.encode(key)).decode().rstrip("=")
+
+
+def decode_cursor(text: str, *types: type) -> list[Any]:
+    """Return the key that `encode_cursor` wrote; Invalid for anything else."""
+    try:
+        key = msgspec.json.decode(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)), type=tuple[types])  # type: ignore[valid-type]
+    except ValueError:
+        raise Invalid(FieldError("/cursor", "is not a cursor that this list gave")) from None
+    return list(key)
+
+
+def as_uuid(database: Database, value: Any) -> UUID:
+    """Turn what a row holds for an id into a UUID."""
+    found = database.dialect.uuid(value)
+    assert found is not None
+    return found

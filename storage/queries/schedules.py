@@ -1,0 +1,180 @@
+"""Schedules as they stand, and what they will do next."""
+
+import heapq
+from typing import Any
+
+import msgspec
+from attrs import frozen
+
+from callsheet.definition import Definition
+from callsheet.errors import Unknown
+from callsheet.timetable import next_due, upcoming
+from storage.database import Database
+from storage.queries.reading import decode_cursor, encode_cursor, one, read, rows
+from storage.records import Page, ScheduleRecord
+from storage.triggers import load_trigger
+
+_COLUMNS = (
+    "id, task, input, trigger, overlap, catch_up, catch_up_window, jitter, timeout, tags, state, state_reason, "
+    "version, created_at, updated_at, last_due, next_due, next_fire"
+)
+STANDING = ("active", "blocked", "finished", "paused")  # every state but deleted
+
+
+@frozen
+class _Row:
+    """A row of _COLUMNS."""
+
+    id: str
+    task: str
+    input: str
+    trigger: str
+    overlap: str
+    catch_up: str
+    catch_up_window: int
+    jitter: int
+    timeout: int | None
+    tags: str
+    state: str
+    state_reason: str | None
+    version: int
+    created_at: int
+    updated_at: int
+    last_due: int | None
+    next_due: int | None
+    next_fire: int | None
+
+
+@frozen
+class Coming:
+    """A due time that is to come."""
+
+    schedule: str
+    task: str
+    due_at: int
+    trigger: Any
+
+
+def definition_of(row: Any) -> Definition:
+    """Return the definition that a row (an entity or one of _COLUMNS) holds."""
+    return Definition(
+        task=row.task,
+        input=row.input.encode(),
+        trigger=load_trigger(row.trigger),
+        overlap=row.overlap,
+        catch_up=row.catch_up,
+        catch_up_window=row.catch_up_window,
+        jitter=row.jitter,
+        timeout=row.timeout,
+        tags=tuple(msgspec.json.decode(row.tags)),
+    )
+
+
+def record_of(row: Any) -> ScheduleRecord:
+    """Return a row as the frozen value that leaves storage."""
+    return ScheduleRecord(
+        id=row.id,
+        definition=definition_of(row),
+        state=row.state,
+        state_reason=row.state_reason,
+        version=row.version,
+        created_at=row.created_at,
+        updated_at=row.updated_at,
+        last_due=row.last_due,
+        next_due=row.next_due,
+        next_fire=row.next_fire,
+    )
+
+
+def get_schedule(database: Database, slug: str) -> ScheduleRecord:
+    """Return a schedule; Unknown when there is none, or it was deleted."""
+    row = read(database, lambda db: db.entities.Schedule.get(id=slug))
+    if row is None or row.state == "deleted":
+        raise Unknown("schedule", slug)
+    return record_of(row)
+
+
+def list_schedules(
+    database: Database, *, task: str | None, state: str | None, tag: str | None, limit: int, cursor: str | None
+) -> Page[ScheduleRecord]:
+    """Return a page of schedules by id."""
+    after = decode_cursor(cursor, str)[0] if cursor else ""
+    states = [state] if state else list(STANDING)
+    sql, values = _listing(task, states, tag, after, limit + 1)
+    found = [record_of(_Row(*row)) for row in read(database, lambda db: rows(db, sql, *values))]
+    more = len(found) > limit
+    return Page(found[:limit], encode_cursor(found[limit - 1].id) if more else None)
+
+
+def _listing(task: str | None, states: list[str], tag: str | None, after: str, limit: int) -> tuple[str, list[Any]]:
+    """Return the query: each branch walks one index in the order of the list and stops at the limit."""
+    if tag is not None:
+        return _by_tag(tag, task, states, after, limit)
+    if task is None and len(states) > 1:
+        return f"SELECT {_COLUMNS} FROM schedule WHERE id > ? AND state <> 'deleted' ORDER BY id LIMIT ?", [
+            after,
+            limit,
+        ]
+    where, given = ("task = ? AND ", [task]) if task is not None else ("", [])
+    branch = f"SELECT * FROM (SELECT {_COLUMNS} FROM schedule WHERE {where}state = ? AND id > ? ORDER BY id LIMIT ?) b"
+    sql = " UNION ALL ".join([branch] * len(states)) + " ORDER BY id LIMIT ?"
+    values = [value for state in states for value in (*given, state, after, limit)]
+    return sql, [*values, limit]
+
+
+def _by_tag(tag: str, task: str | None, states: list[str], after: str, limit: int) -> tuple[str, list[Any]]:
+    columns = ", ".join(f"s.{name.strip()}" for name in _COLUMNS.split(","))
+    marks = ", ".join("?" * len(states))
+    only_task, given = (" AND s.task = ?", [task]) if task is not None else ("", [])
+    sql = (
+        f"SELECT {columns} FROM schedule_tag t JOIN schedule s ON s.id = t.schedule WHERE t.tag = ? AND "
+        f"t.schedule > ? AND s.state IN ({marks}){only_task} ORDER BY t.schedule LIMIT ?"
+    )
+    return sql, [tag, after, *states, *given, limit]
+
+
+def upcoming_of(database: Database, slug: str, limit: int) -> list[Coming]:
+    """Return the next due times of one schedule; none while it is not active."""
+    record = get_schedule(database, slug)
+    if record.state != "active" or record.next_due is None:
+        return []
+    trigger = record.definition.trigger
+    times = upcoming(trigger, record.next_due - 1, limit)
+    return [Coming(slug, record.definition.task, due, trigger) for due in times]
+
+
+def upcoming_of_all(database: Database, limit: int, until: int | None) -> list[Coming]:
+    """Return the next due times of all active schedules, soonest first.
+
+    Only the schedules with the `limit` soonest next due times can be among them.
+    """
+    sql = (
+        "SELECT id, task, trigger, next_due FROM schedule WHERE next_due IS NOT NULL AND state = 'active' "
+        "ORDER BY next_due LIMIT ?"
+    )
+    heap = [
+        (due, slug, task, load_trigger(trigger))
+        for slug, task, trigger, due in read(database, lambda db: rows(db, sql, limit))
+    ]
+    heapq.heapify(heap)
+    coming: list[Coming] = []
+    while heap and len(coming) < limit and (until is None or heap[0][0] <= until):
+        due, slug, task, trigger = heap[0]
+        coming.append(Coming(slug, task, due, trigger))
+        following = next_due(trigger, due)
+        if following is None:
+            heapq.heappop(heap)
+        else:
+            heapq.heapreplace(heap, (following, slug, task, trigger))
+    return coming
+
+
+def count_schedules(database: Database) -> dict[str, int]:
+    """Return how many schedules are in each state."""
+    sql = "SELECT state, count(*) FROM schedule WHERE state <> 'deleted' GROUP BY state"
+    return {state: int(count) for state, count in read(database, lambda db: rows(db, sql))}
+
+
+def has_schedule(database: Database, slug: str) -> bool:
+    """Tell whether a schedule by that id exists or ever did."""
+    return read(database, lambda db: one(db, "SELECT 1 FROM schedule WHERE id = ?", slug)) is not None

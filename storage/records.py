@@ -1,0 +1,141 @@
+"""What storage gives back: frozen values, complete, with no tie to the database they were read from."""
+
+from typing import Generic, TypeVar
+from uuid import UUID
+
+import msgspec
+from attrs import frozen
+
+from callsheet.definition import Definition
+from callsheet.lifecycle import outcome_of
+
+T = TypeVar("T")
+
+
+@frozen
+class ScheduleRecord:
+    """A schedule as it stands: its definition and where it is (times are instants)."""
+
+    id: str
+    definition: Definition
+    state: str
+    state_reason: str | None
+    version: int
+    created_at: int
+    updated_at: int
+    last_due: int | None
+    next_due: int | None
+    next_fire: int | None
+
+    @property
+    def paused_until(self) -> int | None:
+        """Return when a pause ends by itself."""
+        return self.next_fire if self.state == "paused" else None
+
+
+@frozen
+class InstanceRecord:
+    """An instance as it stands (times are instants, `timeout` a duration, JSON as text)."""
+
+    id: UUID
+    task: str
+    schedule: str | None
+    due_at: int | None
+    attempt: int
+    cause: str
+    state: str
+    input: str
+    timeout: int | None
+    tags: str
+    node: str | None
+    boot: UUID | None
+    retry_of: UUID | None
+    start_after: int | None
+    queued_at: int
+    started_at: int | None
+    finished_at: int | None
+    cancel_at: int | None
+    cancel_by: str | None
+    cancel_reason: str | None
+    stuck: str | None
+    error: str | None
+
+    @property
+    def outcome(self) -> str | None:
+        """Return how it ended, None while it has not."""
+        return outcome_of(self.state)
+
+    @property
+    def tag_list(self) -> list[str]:
+        """Return its tags."""
+        tags: list[str] = msgspec.json.decode(self.tags, type=list[str])
+        return tags
+
+
+@frozen
+class OutputRecord:
+    """One value that an instance sent: `value` is JSON text."""
+
+    seq: int
+    at: int
+    value: str
+
+
+@frozen
+class LogRecord:
+    """One line that an instance logged: `fields` is a JSON object as text, or None."""
+
+    seq: int
+    at: int
+    level: str
+    text: str
+    fields: str | None
+
+
+@frozen
+class LedgerEntry:
+    """One row of a ledger: due times `first` to `last`, `count` of them, with one fate."""
+
+    fate: str
+    first_due: int
+    last_due: int
+    count: int
+    reason: str | None = None
+    instance: UUID | None = None
+    state: str | None = None
+    attempt: int = 1
+    blocked_by: UUID | None = None
+
+
+@frozen
+class NodeRecord:
+    """One boot of one node."""
+
+    name: str
+    boot: UUID
+    host: str
+    pid: int
+    started_at: int
+    seen_at: int
+    stopped_at: int | None
+
+
+@frozen
+class Stats:
+    """Counts by outcome and omission, and percentiles in seconds over the latest ended runs."""
+
+    outcomes: dict[str, int]
+    running: int
+    queued: int
+    omissions: dict[str, int]
+    lateness: dict[str, float]
+    durations: dict[str, float]
+    sample: int
+
+
+@frozen
+class Page(Generic[T]):
+    """One page of a list and the cursor of the next, None at the end."""
+
+    items: list[T]
+    next: str | None

@@ -1,0 +1,30 @@
+"""The HTTP facade: views translate requests to messages and records to JSON, nothing more."""
+
+from quart_trio import QuartTrio
+
+from web import guard, problems
+from web.asking import MAX_BATCH_BODY
+from web.instances import instances
+from web.operations import operations
+from web.schedules import schedules
+from web.site import Site
+from web.worker import SafeHTTP
+
+
+def create_app(site: Site, *, insecure: bool) -> QuartTrio:
+    """Return the application for one site; `insecure` answers any Host name."""
+    app = QuartTrio("callsheet", static_folder=None)
+    app.asgi_http_class = SafeHTTP
+    app.config.update(
+        SITE=site,
+        BODY_TIMEOUT=10,  # seconds for a whole body to arrive
+        RESPONSE_TIMEOUT=30,
+        MAX_CONTENT_LENGTH=MAX_BATCH_BODY + 1024,
+        PROVIDE_AUTOMATIC_OPTIONS=True,
+    )
+    app.url_map.strict_slashes = False
+    problems.install(app)
+    guard.install(app, insecure=insecure)
+    for part in (schedules, instances, operations):
+        app.register_blueprint(part)
+    return app

@@ -1,0 +1,192 @@
+"""What a request asks: its query, its body, its preconditions, each refused whole when any part is wrong."""
+
+import re
+from collections.abc import Callable
+from typing import Any, TypeVar
+from uuid import UUID
+
+from attrs import define, field
+from quart import request
+
+from callsheet.errors import FieldError, Invalid, Unknown
+from callsheet.instants import parse_instant
+from storage.journal.commands import ANY_VERSION
+from web.strict_json import read_json
+
+MAX_BODY = 1024 * 1024
+MAX_BATCH_BODY = 16 * 1024 * 1024
+DEFAULT_LIMIT, MAX_LIMIT = 50, 200
+
+T = TypeVar("T")
+
+
+@define
+class Query:
+    """The query of a request, read name by name; `close` refuses all that was wrong or is unknown."""
+
+    errors: list[FieldError] = field(factory=list)
+    _known: set[str] = field(factory=set)
+
+    def text(self, name: str) -> str | None:
+        """Return a value as it is."""
+        return self._read(name, _clean)
+
+    def instant(self, name: str) -> int | None:
+        """Return an RFC 3339 time as an instant."""
+        return self._read(name, lambda text: parse_instant(text.replace(" ", "+")))
+
+    def choice(self, name: str, choices: tuple[str, ...]) -> str | None:
+        """Return one of several words."""
+        return self._read(name, lambda text: _one_of(text, choices))
+
+    def limit(self, most: int = MAX_LIMIT) -> int:
+        """Return how many items are asked for."""
+        return self._read("limit", lambda text: _number(text, most)) or DEFAULT_LIMIT
+
+    def cursor(self) -> str | None:
+        """Return the cursor."""
+        return self.text("cursor")
+
+    def close(self) -> None:
+        """Raise Invalid with everything that is wrong."""
+        unknown = [name for name in request.args if name not in self._known]
+        self.errors += [FieldError(f"/{name}", "is not a known query name") for name in unknown]
+        if self.errors:
+            raise Invalid(*self.errors)
+
+    def _read(self, name: str, check: Callable[[str], T]) -> T | None:
+        self._known.add(name)
+        given = request.args.getlist(name)
+        if not given:
+            return None
+        try:
+            if len(given) > 1:
+                raise ValueError("is given more than once")
+            return check(given[0])
+        except ValueError as error:
+            self.errors.append(FieldError(f"/{name}", str(error)))
+            return None
+
+
+def no_query() -> None:
+    """Refuse any query."""
+    Query().close()
+
+
+async def body_object(limit: int = MAX_BODY, *, optional: bool = False, merge_patch: bool = False) -> dict[str, Any]:
+    """Return the JSON object in the body; with `optional`, no body at all is an empty one."""
+    if optional and not request.content_length and "Transfer-Encoding" not in request.headers:
+        return {}
+    document = await read_json(request, limit=limit, merge_patch=merge_patch)
+    if not isinstance(document, dict):
+        raise Invalid(FieldError("", "must be an object"))
+    return document
+
+
+@define
+class Fields:
+    """The fields of a body, read name by name like a query."""
+
+    document: dict[str, Any]
+    errors: list[FieldError] = field(factory=list)
+    _known: set[str] = field(factory=set)
+
+    def read(self, name: str, check: Callable[[Any], T], *, required: bool = False) -> T | None:
+        """Return a field; None when it is missing or wrong. ValueError and Invalid of `check` tell what is wrong."""
+        self._known.add(name)
+        if name not in self.document:
+            if required:
+                self.errors.append(FieldError(f"/{name}", "is required"))
+            return None
+        try:
+            return check(self.document[name])
+        except Invalid as error:
+            self.errors.extend(error.under(f"/{name}").errors)
+        except ValueError as error:
+            self.errors.append(FieldError(f"/{name}", str(error)))
+        return None
+
+    def close(self, prefix: str = "") -> None:
+        """Raise Invalid with everything that is wrong."""
+        found = self.all_errors()
+        if found:
+            raise Invalid(*(error.under(prefix) for error in found))
+
+    def all_errors(self) -> list[FieldError]:
+        """Return everything that is wrong, unknown names included."""
+        unknown = [name for name in self.document if name not in self._known]
+        return self.errors + [FieldError(f"/{_escape(name)}", "is not a known field") for name in unknown]
+
+
+def reason(value: Any) -> str | None:
+    """Check a reason that people give."""
+    if value is None:
+        return None
+    if not isinstance(value, str) or len(value) > 500:
+        raise ValueError("must be a text of at most 500 characters")
+    return value
+
+
+def instant(value: Any) -> int:
+    """Check a time in a body."""
+    if not isinstance(value, str):
+        raise ValueError("must be an RFC 3339 time with an offset")  # noqa: TRY004 - a wrong field, not a fault of ours
+    return parse_instant(value)
+
+
+def whole_number(most: int) -> Callable[[Any], int]:
+    """Return a check for a number from 1 to `most`."""
+
+    def check(value: Any) -> int:
+        if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
+            raise ValueError(f"must be a whole number from 1 to {most}")
+        return value
+
+    return check
+
+
+def instance_id(text: str) -> UUID:
+    """Return the id in a path; what is no UUID never existed."""
+    if not re.fullmatch(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", text, re.ASCII):
+        raise Unknown("instance", text)
+    return UUID(text)
+
+
+def slug(text: str) -> str:
+    """Return the schedule id in a path; what is no possible id never existed."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}", text, re.ASCII):
+        raise Unknown("schedule", text)
+    return text
+
+
+def if_match() -> tuple[int, ...] | None:
+    """Return the versions of which one must stand, from If-Match; a tag that is not ours matches nothing."""
+    header = request.headers.get("If-Match")
+    if header is None:
+        return None
+    if header.strip() == "*":
+        return (ANY_VERSION,)
+    found = re.findall(r'"([0-9]{1,18})"', header, re.ASCII)
+    return tuple(int(version) for version in found if int(version) != ANY_VERSION) or (-1,)
+
+
+def _clean(text: str) -> str:
+    if "\0" in text or len(text) > 512 or not text.isprintable():
+        raise ValueError("must be at most 512 printable characters")
+    return text
+
+
+def _one_of(text: str, choices: tuple[str, ...]) -> str:
+    if text not in choices:
+        raise ValueError("must be one of " + ", ".join(choices))
+    return text
+
+
+def _number(text: str, most: int) -> int:
+    if not re.fullmatch(r"[0-9]{1,9}", text, re.ASCII) or not 1 <= int(text) <= most:
+        raise ValueError(f"must be a whole number from 1 to {most}")
+    return int(text)
+
+
+def _escape(name: str) -> str:
+    return name.replace("~", "~0").replace("/", "~1")

@@ -1,0 +1,214 @@
+"""/v1/instances: runs, started, seen, cancelled."""
+
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+from quart import Blueprint, Response
+
+from actors.inbox import ask
+from actors.messages import StackOf, WhereIs
+from callsheet.definition import check_input, check_tags, check_timeout
+from callsheet.errors import FieldError, Invalid, Unknown
+from callsheet.lifecycle import INSTANCE_STATES, OUTCOMES
+from callsheet.tasks import Task
+from storage.journal.commands import (
+    CancelInstance,
+    CancelInstances,
+    RerunInstance,
+    Start,
+    StartInstances,
+)
+from storage.journal.facts import instance_uri
+from storage.queries import instances as queries
+from storage.records import Page
+from web import representations as show
+from web.asking import MAX_BATCH_BODY, Fields, Query, body_object, instance_id, no_query, reason
+from web.site import site
+
+instances = Blueprint("instances", __name__)
+
+MAX_BATCH = 10_000
+
+
+@instances.get("/v1/instances")
+async def index() -> Response:
+    """List the history, newest first."""
+    query = Query()
+    state, outcome = query.choice("state", INSTANCE_STATES), query.choice("outcome", OUTCOMES)
+    task, schedule, tag = query.text("task"), query.text("schedule"), query.text("tag")
+    since, until = query.instant("since"), query.instant("until")
+    limit, cursor = query.limit(), query.cursor()
+    query.close()
+    states = {one for one in (state, outcome) if one is not None}
+    if len(states) > 1:
+        return show.respond(show.page([], None))  # no instance is in two states
+    wanted = queries.Filter(task, schedule, tuple(states), tag, since, until)
+    page = await site().read(queries.list_instances, wanted, limit, cursor)
+    return show.respond(show.page([show.instance(item) for item in page.items], page.next))
+
+
+@instances.post("/v1/instances")
+async def start() -> Response:
+    """Start an instance now."""
+    no_query()
+    document = await body_object()
+    name = document.get("task")
+    if isinstance(name, str) and name not in site().tasks:
+        raise Unknown("task", name)
+    wanted = _start(document)
+    (started,) = await site().order(StartInstances((wanted,)), starts=True)
+    return _accepted(started, wanted.task)
+
+
+@instances.post("/v1/instances/batch")
+async def start_batch() -> Response:
+    """Start up to 10,000 instances, all or none."""
+    no_query()
+    fields = Fields(await body_object(MAX_BATCH_BODY))
+    wanted = fields.read("items", _starts, required=True)
+    fields.close()
+    assert wanted is not None
+    started: list[UUID] = await site().order(StartInstances(tuple(wanted)), starts=True)
+    items = [{"id": str(one), "uri": f"/v1/instances/{one}"} for one in started]
+    return show.respond({"items": items}, 202)
+
+
+@instances.post("/v1/instances/cancel")
+async def cancel_matching() -> Response:
+    """Cancel every unfinished instance of a task, a schedule or a tag."""
+    no_query()
+    fields = Fields(await body_object())
+    task, schedule, tag = (fields.read(name, _text) for name in ("task", "schedule", "tag"))
+    why = fields.read("reason", reason)
+    if not fields.document.keys() & {"task", "schedule", "tag"}:
+        fields.errors.append(FieldError("", "must name a task, a schedule or a tag"))
+    fields.close()
+    count = await site().order(CancelInstances(task, schedule, tag, why, "api"))
+    return show.respond({"count": count}, 202)
+
+
+@instances.get("/v1/instances/<name>")
+async def get(name: str) -> Response:
+    """Look an instance up as the TIPMan does: in memory it runs, in the database it is over, else it never existed."""
+    no_query()
+    return show.respond(await _whole(instance_id(name)))
+
+
+@instances.post("/v1/instances/<name>/cancel")
+async def cancel(name: str) -> Response:
+    """Cancel an instance; 200 when it is over already."""
+    no_query()
+    wanted = instance_id(name)
+    fields = Fields(await body_object(optional=True))
+    why = fields.read("reason", reason)
+    fields.close()
+    ordered = await site().order(CancelInstance(wanted, why, "api"))
+    return show.respond(await _whole(wanted), 202 if ordered else 200)
+
+
+@instances.post("/v1/instances/<name>/rerun")
+async def rerun(name: str) -> Response:
+    """Start a new instance with the same task and input."""
+    no_query()
+    Fields(await body_object(optional=True)).close()
+    started = await site().order(RerunInstance(instance_id(name)), starts=True)
+    return _accepted(started, None)
+
+
+@instances.get("/v1/instances/<name>/outputs")
+async def outputs(name: str) -> Response:
+    """Return what an instance sent, in order."""
+    return await _said(name, queries.list_outputs, show.output)
+
+
+@instances.get("/v1/instances/<name>/log")
+async def log(name: str) -> Response:
+    """Return what an instance logged, in order."""
+    return await _said(name, queries.list_log, show.log_line)
+
+
+@instances.get("/v1/instances/<name>/stack")
+async def stack(name: str) -> Response:
+    """Tell where an instance stands in its code right now."""
+    no_query()
+    wanted = instance_id(name)
+    frames = await ask(site().engine.tipman, partial(StackOf, wanted))
+    if frames is None:
+        await site().read(queries.get_instance, wanted)
+    return show.respond({"running": frames is not None, "frames": frames or []})
+
+
+async def _whole(wanted: UUID) -> dict[str, Any]:
+    seen = await ask(site().engine.tipman, partial(WhereIs, wanted))
+    record, sent = await site().read(_with_outputs, wanted)
+    return show.instance_whole(record, sent, seen)
+
+
+def _with_outputs(database: Any, wanted: UUID) -> tuple[Any, list[str]]:
+    record = queries.get_instance(database, wanted)
+    return record, queries.first_outputs(database, wanted)
+
+
+async def _said(name: str, query: Any, representation: Any) -> Response:
+    asked = Query()
+    limit, cursor = asked.limit(), asked.cursor()
+    asked.close()
+    page: Page[Any] = await site().read(query, instance_id(name), limit, cursor)
+    return show.respond(show.page([representation(item) for item in page.items], page.next))
+
+
+def _accepted(started: UUID, task: str | None) -> Response:
+    uri = str(instance_uri(started))
+    body = {"id": str(started), "uri": uri} | ({} if task is None else {"task": task})
+    return show.respond(body, 202, Location=uri)
+
+
+def _starts(value: Any) -> list[Start]:
+    if not isinstance(value, list) or not 1 <= len(value) <= MAX_BATCH:
+        raise ValueError(f"must be a list of 1 to {MAX_BATCH} items")
+    errors: list[FieldError] = []
+    found: list[Start] = []
+    for index, item in enumerate(value):
+        try:
+            found.append(_start(item))
+        except Invalid as error:
+            errors.extend(error.under(f"/{index}").errors)
+            if len(errors) > 100:
+                break
+    if errors:
+        raise Invalid(*errors[:100])
+    return found
+
+
+def _start(document: Any) -> Start:
+    if not isinstance(document, dict):
+        raise Invalid(FieldError("", "must be an object"))
+    fields = Fields(document)
+    task = fields.read("task", _known_task, required=True)
+    given = fields.read("input", lambda value: value if task is None else check_input(task, value, given=True))
+    timeout, tags = fields.read("timeout", check_timeout), fields.read("tags", check_tags)
+    fields.close()
+    assert task is not None
+    checked = given if isinstance(given, bytes) else _default_input(task)
+    return Start(task.name, checked, timeout, tags or ())
+
+
+def _default_input(task: Task[Any, Any]) -> bytes:
+    try:
+        return check_input(task, None, given=False)
+    except Invalid as error:
+        raise error.under("/input") from None
+
+
+def _known_task(name: Any) -> Task[Any, Any]:
+    task = site().tasks.get(name) if isinstance(name, str) else None
+    if task is None:
+        raise ValueError("must be the name of a task; GET /v1/tasks lists them")
+    return task
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str) or not value.isprintable() or len(value) > 512:
+        raise ValueError("must be a text")
+    return value

@@ -1,0 +1,72 @@
+"""/v1/tasks, /v1/nodes, /v1/stats and the probes: what there is, and how it does."""
+
+from attrs import asdict
+from quart import Blueprint, Response
+
+from callsheet.errors import Unknown
+from storage.queries import nodes as node_queries
+from storage.queries import stats as stat_queries
+from web import representations as show
+from web.asking import Query, no_query
+from web.problems import problem
+from web.site import site
+
+operations = Blueprint("operations", __name__)
+
+LAG_LIMIT = 10.0  # seconds of a blocked event loop after which the process is not alive
+
+
+@operations.get("/v1/tasks")
+async def tasks() -> Response:
+    """List the tasks that there are in the code."""
+    no_query()
+    found = sorted(site().tasks.values(), key=lambda task: task.name)
+    return show.respond(show.page([show.task(task) for task in found], None))
+
+
+@operations.get("/v1/tasks/<name>")
+async def task(name: str) -> Response:
+    """Return one task."""
+    no_query()
+    found = site().tasks.get(name)
+    if found is None:
+        raise Unknown("task", name)
+    return show.respond(show.task(found))
+
+
+@operations.get("/v1/nodes")
+async def nodes() -> Response:
+    """List the nodes, by boot, newest first."""
+    no_query()
+    found = await site().read(node_queries.list_nodes)
+    return show.respond(show.page([show.node(item) for item in found], None))
+
+
+@operations.get("/v1/stats")
+async def stats() -> Response:
+    """Return figures over the history."""
+    query = Query()
+    wanted = {"task": query.text("task"), "schedule": query.text("schedule"), "since": query.instant("since")}
+    query.close()
+    return show.respond(asdict(await site().read(stat_queries.stats, **wanted)))
+
+
+@operations.get("/livez")
+async def livez() -> Response:
+    """Tell whether the process works at all."""
+    if site().lag() > LAG_LIMIT:
+        return problem(503, "not-alive", "The event loop is blocked", "A task blocks the event loop; see the log.")
+    return show.respond({"status": "ok"})
+
+
+@operations.get("/readyz")
+async def readyz() -> Response:
+    """Tell whether new work is welcome."""
+    engine = site().engine
+    if engine.draining:
+        return problem(503, "not-ready", "Not ready", "The service is stopping.")
+    if not engine.ready:
+        return problem(503, "not-ready", "Not ready", "The service is starting.")
+    if engine.health.storage is not None:
+        return problem(503, "not-ready", "Not ready", str(engine.health.storage))
+    return show.respond({"status": "ready"})

@@ -1,0 +1,218 @@
+"""How records look as JSON: times as RFC 3339 in UTC, durations as seconds, instances as URIs."""
+
+from typing import Any
+
+import msgspec
+from quart import Response
+
+from actors.messages import Sighting
+from callsheet.definition import document_of
+from callsheet.instants import SECOND, format_instant, to_seconds
+from callsheet.tasks import Task
+from callsheet.timetable import describe, local_time
+from storage.journal.facts import instance_uri
+from storage.queries.schedules import Coming
+from storage.records import (
+    InstanceRecord,
+    LedgerEntry,
+    LogRecord,
+    NodeRecord,
+    OutputRecord,
+    ScheduleRecord,
+)
+
+_encoder = msgspec.json.Encoder()
+
+
+def respond(body: object, status: int = 200, **headers: str) -> Response:
+    """Return a JSON response; `_` in a header's name stands for `-`."""
+    response = Response(_encoder.encode(body), status, content_type="application/json")
+    for name, value in headers.items():
+        response.headers[name.replace("_", "-")] = value
+    return response
+
+
+def page(items: list[dict[str, Any]], following: str | None) -> dict[str, Any]:
+    """Return a page of a list."""
+    return {"items": items, "next": following}
+
+
+def time_or_none(instant: int | None) -> str | None:
+    """Return an instant as text."""
+    return None if instant is None else format_instant(instant)
+
+
+def raw(text: str | None) -> msgspec.Raw | None:
+    """Return stored JSON, to stand in a document as it is."""
+    return None if text is None else msgspec.Raw(text.encode())
+
+
+def schedule_uri(slug: str | None) -> str | None:
+    """Return the URI of a schedule."""
+    return None if slug is None else f"/v1/schedules/{slug}"
+
+
+def schedule(record: ScheduleRecord) -> dict[str, Any]:
+    """Return a schedule whole."""
+    due = record.next_due if record.state == "active" else None
+    trigger = record.definition.trigger
+    return {
+        "id": record.id,
+        "uri": schedule_uri(record.id),
+        "state": record.state,
+        "state_reason": record.state_reason,
+        "paused_until": time_or_none(record.paused_until),
+        "version": record.version,
+        **document_of(record.definition),
+        "input": msgspec.Raw(record.definition.input),
+        "description": describe(trigger),
+        "next_due": time_or_none(due),
+        "next_due_local": None if due is None else local_time(trigger, due),
+        "last_due": time_or_none(record.last_due),
+        "created_at": format_instant(record.created_at),
+        "updated_at": format_instant(record.updated_at),
+    }
+
+
+def instance(record: InstanceRecord) -> dict[str, Any]:
+    """Return an instance as a list shows it."""
+    timeout = record.timeout
+    return {
+        "id": str(record.id),
+        "uri": instance_uri(record.id),
+        "task": record.task,
+        "schedule": record.schedule,
+        "cause": record.cause,
+        "running": record.state == "running",
+        "state": record.state,
+        "outcome": record.outcome,
+        "attempt": record.attempt,
+        "retry_of": instance_uri(record.retry_of),
+        "node": record.node,
+        "input": raw(record.input),
+        "tags": raw(record.tags),
+        "timeout": None if timeout is None else to_seconds(timeout),
+        "due_at": time_or_none(record.due_at),
+        "queued_at": format_instant(record.queued_at),
+        "start_after": time_or_none(record.start_after),
+        "started_at": time_or_none(record.started_at),
+        "finished_at": time_or_none(record.finished_at),
+        "late_by": _late_by(record),
+        "seconds": _seconds(record),
+        "cancel": _cancel(record),
+        "stuck": record.stuck is not None,
+        "stuck_at": record.stuck,
+        "error": raw(record.error),
+    }
+
+
+def instance_whole(record: InstanceRecord, outputs: list[str], seen: Sighting | None) -> dict[str, Any]:
+    """Return an instance with what it sent first, and what only memory knows while it runs."""
+    body = instance(record) | {"outputs": [raw(output) for output in outputs], "progress": None}
+    if seen is None or record.state != "running":
+        return body
+    body["started_at"] = time_or_none(seen.started_at) or body["started_at"]
+    if seen.progress is not None:
+        done, total, note = seen.progress
+        body["progress"] = {"done": done, "total": total, "note": note}
+    return body
+
+
+def _late_by(record: InstanceRecord) -> float | None:
+    if record.due_at is None or record.started_at is None or record.attempt > 1:
+        return None
+    return max(record.started_at - record.due_at, 0) / SECOND
+
+
+def _seconds(record: InstanceRecord) -> float | None:
+    if record.started_at is None or record.finished_at is None:
+        return None
+    return max(record.finished_at - record.started_at, 0) / SECOND
+
+
+def _cancel(record: InstanceRecord) -> dict[str, Any] | None:
+    if record.cancel_at is None:
+        return None
+    return {
+        "requested_at": format_instant(record.cancel_at),
+        "by": record.cancel_by,
+        "reason": record.cancel_reason,
+    }
+
+
+def output(record: OutputRecord) -> dict[str, Any]:
+    """Return one output."""
+    return {"seq": record.seq, "at": format_instant(record.at), "value": raw(record.value)}
+
+
+def log_line(record: LogRecord) -> dict[str, Any]:
+    """Return one line of log."""
+    return {
+        "seq": record.seq,
+        "at": format_instant(record.at),
+        "level": record.level,
+        "text": record.text,
+        "fields": raw(record.fields) or {},
+    }
+
+
+def ledger_entry(entry: LedgerEntry) -> dict[str, Any]:
+    """Return one row of a ledger."""
+    if entry.fate == "ran":
+        state = entry.state or ""
+        return {
+            "fate": "ran",
+            "due_at": format_instant(entry.last_due),
+            "instance": instance_uri(entry.instance),
+            "outcome": None if state in ("queued", "running") else state,
+            "attempt": entry.attempt,
+        }
+    return {
+        "fate": entry.fate,
+        "reason": entry.reason,
+        "first_due": format_instant(entry.first_due),
+        "last_due": format_instant(entry.last_due),
+        "count": entry.count,
+        "blocked_by": instance_uri(entry.blocked_by),
+    }
+
+
+def coming(due: Coming) -> dict[str, Any]:
+    """Return one due time that is to come."""
+    return {
+        "schedule": due.schedule,
+        "uri": schedule_uri(due.schedule),
+        "task": due.task,
+        "due_at": format_instant(due.due_at),
+        "local": local_time(due.trigger, due.due_at),
+    }
+
+
+def task(definition: Task[Any, Any]) -> dict[str, Any]:
+    """Return a task definition."""
+    retries = definition.retries
+    return {
+        "name": definition.name,
+        "doc": definition.doc,
+        "origin": definition.origin,
+        "input_schema": definition.input_schema(),
+        "output_schema": definition.output_schema(),
+        "timeout": None if definition.timeout is None else to_seconds(definition.timeout),
+        "retries": 0 if retries is None else retries.count,
+        "idempotent": definition.idempotent,
+        "max_running": definition.max_running,
+        "state": definition.state_scope if definition.stateful else None,
+    }
+
+
+def node(record: NodeRecord) -> dict[str, Any]:
+    """Return one boot of a node."""
+    return {
+        "name": record.name,
+        "boot": str(record.boot),
+        "host": record.host,
+        "pid": record.pid,
+        "started_at": format_instant(record.started_at),
+        "seen_at": format_instant(record.seen_at),
+        "stopped_at": time_or_none(record.stopped_at),
+    }

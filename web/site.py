@@ -1,0 +1,46 @@
+"""What the views have in hand: the engine to tell, the database to read, and nothing else."""
+
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+from attrs import frozen
+from quart import current_app
+
+from actors.inbox import order
+from actors.supervisor import Engine
+from callsheet.clock import Clock
+from callsheet.errors import Unavailable
+from callsheet.tasks import Registry
+from storage.database import Database
+from storage.door import Door
+from storage.journal.commands import Command
+
+T = TypeVar("T")
+
+
+@frozen
+class Site:
+    """Everything a view may use."""
+
+    engine: Engine
+    database: Database
+    door: Door
+    tasks: Registry
+    clock: Clock
+    node: str
+    lag: Callable[[], float]  # seconds by which the event loop was late lately
+
+    async def read(self, query: Callable[..., T], *args: Any, **options: Any) -> T:
+        """Run a query; the first argument it gets is the database."""
+        return await self.door.read(lambda: query(self.database, *args, **options))
+
+    async def order(self, command: Command, *, starts: bool = False) -> Any:
+        """Have a change written down; one that starts work is refused while the service stops."""
+        if starts and not self.engine.takes_orders:
+            raise Unavailable("The service is stopping and starts nothing new.")
+        return await order(self.engine.bus, command)
+
+
+def site() -> Site:
+    """Return the site of the request at hand."""
+    return cast("Site", current_app.config["SITE"])
