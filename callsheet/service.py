@@ -5,12 +5,10 @@ import os
 import signal
 import sys
 from functools import partial
-from typing import Any
 
 import msgspec
 import trio
 from attrs import frozen
-from web.guard import check_bind
 
 import actors
 import callsheet
@@ -33,6 +31,7 @@ from storage.journal.commands import KeepEvent
 from storage.journal.journal import Journal
 from storage.queries.schedules import count_schedules
 from web.app import create_app
+from web.guard import check_bind
 from web.site import Site
 from web.worker import Limits, listen, url_of
 from web.worker import serve as serve_http

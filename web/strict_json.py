@@ -1,7 +1,7 @@
-"""JSON as the API takes it: what another parser could read differently is refused.
+"""JSON as the API takes it: what another parser could read differently is refused (docs/decisions/0007).
 
-See docs/decisions/0007. UTF-8 without a byte order mark; no NaN, no infinity, no duplicate keys, no NUL and no half of a
-surrogate pair in strings, integers within ±2^53, a limited depth, nothing before or after.
+UTF-8 without a byte order mark; no NaN, no infinity, no duplicate keys, no NUL and no half of a surrogate pair in
+strings, integers within ±2^53, a limited depth, nothing before or after.
 """
 
 import json

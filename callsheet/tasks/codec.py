@@ -60,12 +60,13 @@ class MsgspecCodec:
         return msgspec.json.schema(self._type)
 
     def check(self, document: object) -> bytes:
-        value = validation.check(document, self._type)
         try:
-            return canonical(value)
-        except NotJson as error:
-            wrong = not_json(document) or [FieldError("", str(error))]
-            raise Invalid(*wrong) from None
+            return canonical(validation.check(document, self._type))
+        except (Invalid, NotJson) as error:
+            wrong = not_json(document)
+            if isinstance(error, Invalid) and not wrong:
+                raise
+            raise Invalid(*(wrong or [FieldError("", str(error))])) from None
 
     def decode(self, raw: bytes) -> Any:
         try:

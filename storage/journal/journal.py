@@ -186,7 +186,7 @@ class Interrupted(CallsheetError):
     def __init__(self, applied: Applied, reason: CallsheetError) -> None:
         earlier = reason.applied if isinstance(reason, Interrupted) else Applied()
         super().__init__(str(reason))
-        self.applied = Applied(applied.verdicts + earlier.verdicts, applied.facts + earlier.facts)
+        self.applied: Applied = Applied(applied.verdicts + earlier.verdicts, applied.facts + earlier.facts)
         self.reason: CallsheetError = reason.reason if isinstance(reason, Interrupted) else reason
 
 

@@ -216,7 +216,7 @@ json_values = st.recursive(
 
 @given(json_values)
 def test_an_accepted_input_can_always_be_read_back(document):
-    free = taking(Any)
+    free = taking(Any, Any)
     try:
         raw = free.check_input(document)
     except Invalid:
@@ -268,7 +268,7 @@ def test_an_output_whose_repr_fails_is_still_refused_in_words():
         def __repr__(self) -> str:
             raise RuntimeError("no")
 
-    with pytest.raises(TypeError, match="<Shy that cannot be shown>"):
+    with pytest.raises(TypeError, match="sent <Shy"):
         taking(None, int).encode_output(Shy())
 
 

@@ -17,7 +17,7 @@ def test_the_wait_is_drawn_from_the_upper_half():
     assert (policy.delay(1, 0.0), policy.delay(3, 0.0)) == (1_000_000, 4_000_000)
 
 
-@given(st.integers(1, 10_000), st.floats(0, 1), st.integers(0, 10**9), st.integers(0, 10**9))
+@given(st.integers(1, 10_000), st.floats(0, 1), st.integers(0, 10**8), st.integers(0, 10**8))
 def test_the_wait_never_leaves_its_range(attempt, random, one, two):
     first, longest = sorted((one, two))
     policy = Retry(1, backoff=f"{first}ms..{longest}ms")

@@ -190,13 +190,14 @@ async def test_an_idle_connection_is_closed_after_each_number_of_requests(house)
 
 async def test_a_dripping_head_is_cut_off(house):
     async with running(house.app) as server, await server.connect() as client:
-        begun = trio.current_time()
-        with pytest.raises(trio.BrokenResourceError):
+        sent = 0
+        with suppress(trio.BrokenResourceError):
             for byte in GET % (b"x" * 1000):
                 await client.send_all(bytes([byte]))
                 await trio.sleep(0.01)
+                sent += 1
 
-    assert trio.current_time() - begun < 1
+    assert sent < 100
 
 
 async def test_a_stalled_body_is_answered_408(house):
@@ -324,12 +325,11 @@ async def test_requests_are_logged_at_debug_and_hostile_ones_make_no_noise(house
 
 
 async def test_idle_clients_do_not_hold_shutdown(house):
-    async with running(house.app, PATIENT) as server:
-        async with await server.connect() as used, await server.connect() as silent:
-            await used.send_all(GET % b"ping")
-            await read_until(used, b"pong")
-            await silent.send_all(b"GET /pi")
-            seconds = await server.stop()
+    async with running(house.app, PATIENT) as server, await server.connect() as used, await server.connect() as silent:
+        await used.send_all(GET % b"ping")
+        await read_until(used, b"pong")
+        await silent.send_all(b"GET /pi")
+        seconds = await server.stop()
 
     assert seconds < 0.2
 
