@@ -33,7 +33,7 @@ from storage.journal.journal import Journal
 
 log = logging.getLogger("callsheet.supervisor")
 
-BUS_ROOM = 1000  # orders that may wait for the bus; then its senders wait
+BUS_ROOM = 10_000  # orders that may wait for the bus; then its senders wait
 TIPMAN_ROOM = 100  # batches of facts and questions
 NARRATOR_ROOM = 100  # batches of facts; what does not fit is not shown
 

@@ -1,8 +1,9 @@
 """UUIDv7 ids in strictly rising order, from a time that is passed in (RFC 9562, section 5.7)."""
 
-import os
+import random
 import threading
 from collections.abc import Callable
+from functools import partial
 from uuid import UUID
 
 Random = Callable[[], int]
@@ -13,16 +14,17 @@ _VARIANT = 2 << 62
 _RANDOM = (1 << 62) - 1
 
 
-def _urandom() -> int:
-    return int.from_bytes(os.urandom(8), "big")
+def _seeded() -> Random:
+    """Return a generator seeded by the system: ids must not collide, but they are no secrets."""
+    return partial(random.Random().getrandbits, 62)  # noqa: S311
 
 
 class IdMaker:
     """Makes the ids of one process; the birth time of an id is the instant it was made for."""
 
-    def __init__(self, random: Random | None = None) -> None:
+    def __init__(self, bits: Random | None = None) -> None:
         self._last = 0
-        self._random = random or _urandom
+        self._random = bits or _seeded()
         self._lock = threading.Lock()
 
     def make(self, now: int) -> UUID:

@@ -98,7 +98,7 @@ def _check_announcement(request: Request, *, merge_patch: bool) -> None:
         raise UnsupportedMediaType(f"Send {' or '.join(sorted(types))}.")
     if parameters not in ({}, {"charset": "utf-8"}):
         raise UnsupportedMediaType("Send the body in UTF-8; its type needs no parameters.")
-    if request.headers.get("Content-Encoding", "identity").strip().lower() != "identity":
+    if any(coding.strip().lower() != "identity" for coding in request.headers.getlist("Content-Encoding")):
         raise UnsupportedMediaType("Send the body without compression.")
 
 

@@ -8,6 +8,7 @@ What is Quart's to bound, the app must set: `asgi_http_class = SafeHTTP`, and in
 """
 
 import logging
+import re
 import resource
 from contextlib import suppress
 from functools import partial
@@ -43,6 +44,7 @@ from callsheet.errors import RefusedToStart
 
 log = logging.getLogger("callsheet.web")
 
+HOST = re.compile(rb"(?:\[[0-9A-Fa-f:.]{2,45}\]|(?:[0-9A-Za-z_-]{1,63}\.)*[0-9A-Za-z_-]{1,63}\.?)(?::[0-9]{1,5})?")
 READ_SIZE = 64 * 1024
 SLICE = 64 * 1024
 TURNED_AWAY_AT_ONCE = 100
@@ -314,12 +316,16 @@ class _Http1(H11Protocol):
 
 
 def _is_plain(request: h11.Request) -> bool:
-    """Tell whether we speak this version, name resources this way, and know for sure where the body ends."""
-    names = {name for name, _ in request.headers}
+    """Tell whether we speak this version, name things this way, and know for sure where the body ends.
+
+    Quart answers 500 to a target without a slash and to a host that is no name, each with a traceback in the log.
+    """
+    headers = dict(request.headers)
     return (
         request.http_version in {b"1.0", b"1.1"}
         and request.target.startswith(b"/")
-        and not {b"transfer-encoding", b"content-length"} <= names
+        and HOST.fullmatch(headers.get(b"host", b"none")) is not None
+        and not (b"transfer-encoding" in headers and b"content-length" in headers)
     )
 
 

@@ -97,6 +97,7 @@ class MsgspecCodec:
 # --- JSON itself ---
 
 _encoder = msgspec.json.Encoder(order="deterministic")
+_DEEPEST = 2_000  # msgspec refuses deeper nesting by itself, at Python's recursion limit
 
 
 def to_document(value: object) -> object:
@@ -140,6 +141,8 @@ def not_json(document: object) -> list[FieldError]:
     waiting: list[tuple[tuple[object, ...], object]] = [((), document)]
     while waiting and len(found) < validation.MOST_ERRORS:
         path, value = waiting.pop()
+        if len(path) > _DEEPEST:
+            continue
         if isinstance(value, dict):
             waiting.extend(((*path, name), part) for name, part in value.items())
             waiting.extend(((*path, name), name) for name in value if not isinstance(name, float))

@@ -171,6 +171,16 @@ def test_an_input_that_is_not_json_is_refused_at_its_place(document, at):
     assert [error.pointer for error in caught.value.errors] == [at]
 
 
+def test_an_input_that_is_nested_without_end_is_refused():
+    document: list[Any] = []
+    for _ in range(100_000):
+        document = [document]
+    with pytest.raises(Invalid):
+        taking(Any).check_input(document)
+    with pytest.raises(Invalid, match="must be an object"):
+        taking(Step).check_input(document)
+
+
 @pytest.mark.parametrize("raw", [b"", b"{", b'"\xff"', b"[" * 100_000, b'{"by":"x"}', b"[]"])
 def test_a_stored_input_that_cannot_be_read_is_invalid(raw):
     with pytest.raises(Invalid):
