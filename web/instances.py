@@ -8,15 +8,12 @@ from quart import Blueprint, Response
 
 from actors.inbox import ask
 from actors.messages import StackOf, WhereIs
-from callsheet.definition import check_input, check_tags, check_timeout
-from callsheet.errors import FieldError, Invalid, Unknown
+from callsheet.errors import FieldError, Unknown
 from callsheet.lifecycle import INSTANCE_STATES, OUTCOMES
-from callsheet.tasks import Task
 from storage.journal.commands import (
     CancelInstance,
     CancelInstances,
     RerunInstance,
-    Start,
     StartInstances,
 )
 from storage.journal.facts import instance_uri
@@ -25,10 +22,9 @@ from storage.records import Page
 from web import representations as show
 from web.asking import MAX_BATCH_BODY, Fields, Query, body_object, instance_id, no_query, reason
 from web.site import site
+from web.starts import read_start, read_starts
 
 instances = Blueprint("instances", __name__)
-
-MAX_BATCH = 10_000
 
 
 @instances.get("/v1/instances")
@@ -56,7 +52,7 @@ async def start() -> Response:
     name = document.get("task")
     if isinstance(name, str) and name not in site().tasks:
         raise Unknown("task", name)
-    wanted = _start(document)
+    wanted = read_start(site().tasks, document)
     (started,) = await site().order(StartInstances((wanted,)), starts=True)
     return _accepted(started, wanted.task)
 
@@ -66,12 +62,12 @@ async def start_batch() -> Response:
     """Start up to 10,000 instances, all or none."""
     no_query()
     fields = Fields(await body_object(MAX_BATCH_BODY))
-    wanted = fields.read("items", _starts, required=True)
+    items = fields.read("items", lambda value: value, required=True)
     fields.close()
-    assert wanted is not None
-    started: list[UUID] = await site().order(StartInstances(tuple(wanted)), starts=True)
-    items = [{"id": str(one), "uri": f"/v1/instances/{one}"} for one in started]
-    return show.respond({"items": items}, 202)
+    wanted = await read_starts(site().tasks, items)
+    started: list[UUID] = await site().order(StartInstances(wanted), starts=True)
+    names = [str(one) for one in started]
+    return show.respond({"items": [{"id": name, "uri": f"/v1/instances/{name}"} for name in names]}, 202)
 
 
 @instances.post("/v1/instances/cancel")
@@ -162,50 +158,6 @@ def _accepted(started: UUID, task: str | None) -> Response:
     uri = str(instance_uri(started))
     body = {"id": str(started), "uri": uri} | ({} if task is None else {"task": task})
     return show.respond(body, 202, Location=uri)
-
-
-def _starts(value: Any) -> list[Start]:
-    if not isinstance(value, list) or not 1 <= len(value) <= MAX_BATCH:
-        raise ValueError(f"must be a list of 1 to {MAX_BATCH} items")
-    errors: list[FieldError] = []
-    found: list[Start] = []
-    for index, item in enumerate(value):
-        try:
-            found.append(_start(item))
-        except Invalid as error:
-            errors.extend(error.under(f"/{index}").errors)
-            if len(errors) > 100:
-                break
-    if errors:
-        raise Invalid(*errors[:100])
-    return found
-
-
-def _start(document: Any) -> Start:
-    if not isinstance(document, dict):
-        raise Invalid(FieldError("", "must be an object"))
-    fields = Fields(document)
-    task = fields.read("task", _known_task, required=True)
-    given = fields.read("input", lambda value: value if task is None else check_input(task, value, given=True))
-    timeout, tags = fields.read("timeout", check_timeout), fields.read("tags", check_tags)
-    fields.close()
-    assert task is not None
-    checked = given if isinstance(given, bytes) else _default_input(task)
-    return Start(task.name, checked, timeout, tags or ())
-
-
-def _default_input(task: Task[Any, Any]) -> bytes:
-    try:
-        return check_input(task, None, given=False)
-    except Invalid as error:
-        raise error.under("/input") from None
-
-
-def _known_task(name: Any) -> Task[Any, Any]:
-    task = site().tasks.get(name) if isinstance(name, str) else None
-    if task is None:
-        raise ValueError("must be the name of a task; GET /v1/tasks lists them")
-    return task
 
 
 def _text(value: Any) -> str:

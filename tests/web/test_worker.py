@@ -14,7 +14,7 @@ from quart import request
 from quart_trio import QuartTrio
 
 from callsheet.errors import RefusedToStart
-from web.worker import Limits, SafeHTTP, serve
+from web.worker import Limits, SafeHTTP, listen, serve, url_of
 
 GET = b"GET /%b HTTP/1.1\r\nHost: localhost\r\n\r\n"
 POST = b"POST /echo HTTP/1.1\r\nHost: localhost\r\n"
@@ -95,6 +95,12 @@ class Running:
             await client.send_all(GET % path)
             return await read_until(client, b"pong")
 
+    async def has_room(self):
+        """Wait until it lets us in."""
+        with trio.fail_after(5):
+            while b" 200 " not in await self.get(b"ping"):
+                await trio.sleep(0.02)
+
     async def stop(self):
         """Stop it, and return how many seconds that took."""
         begun = trio.current_time()
@@ -139,10 +145,13 @@ async def test_it_tells_the_address_it_listens_on(house, nursery):
     [ipv4] = await nursery.start(partial(start, host="127.0.0.1"))
     [name] = await nursery.start(partial(start, host="localhost"))
     [ipv6] = await nursery.start(partial(start, host="::1"))
+    listeners = await listen("127.0.0.1", 0)
+    [taken] = await nursery.start(partial(start, host="", listeners=listeners))
 
     assert ipv4.startswith("http://127.0.0.1:")
     assert name.startswith("http://127.0.0.1:")
     assert ipv6.startswith("http://[::1]:")
+    assert taken == url_of(listeners[0])
     nursery.cancel_scope.cancel()
 
 
@@ -232,10 +241,10 @@ async def test_a_chunked_body_too_large_is_answered_413(house):
 async def test_a_client_that_does_not_read_is_dropped(house):
     async with running(house.app, evolve(QUICK, max_connections=1)) as server, await server.connect() as client:
         await client.send_all(GET % b"large")
-        await trio.sleep(0.1)
+        await read_until(client, b"\r\n\r\n")
+
         assert b" 503 " in await server.get(b"ping")
-        await trio.sleep(0.4)
-        assert b" 200 " in await server.get(b"ping")
+        await server.has_room()
 
 
 async def test_a_client_that_reads_slowly_gets_all_of_it(house):
@@ -257,9 +266,7 @@ async def test_clients_over_the_limit_are_told_so_until_one_leaves(house):
             answer = await server.get(b"ping")
             assert answer.startswith(b"HTTP/1.1 503 ")
             assert b"Retry-After: 1\r\n" in answer
-        await trio.sleep(0.05)
-
-        assert b" 200 " in await server.get(b"ping")
+        await server.has_room()
 
 
 async def test_a_handler_is_cancelled_when_its_client_leaves(house):
@@ -331,7 +338,7 @@ async def test_idle_clients_do_not_hold_shutdown(house):
         await silent.send_all(b"GET /pi")
         seconds = await server.stop()
 
-    assert seconds < 0.2
+    assert seconds < 1
 
 
 async def test_a_request_under_way_is_answered_before_the_end(house):
@@ -342,7 +349,7 @@ async def test_a_request_under_way_is_answered_before_the_end(house):
         data, _ = await read_to_the_end(client)
 
     assert data.endswith(b"done")
-    assert seconds < 0.5
+    assert seconds < 1
 
 
 async def test_nobody_is_let_in_after_shutdown(house):
@@ -376,7 +383,7 @@ async def test_no_request_holds_shutdown(house, request_bytes):
         await trio.sleep(0.05)
         seconds = await server.stop()
 
-    assert 0.15 < seconds < 0.5
+    assert 0.15 < seconds < 0.7
 
 
 async def test_a_client_that_does_not_read_does_not_hold_a_cancelled_server(house):
@@ -385,4 +392,4 @@ async def test_a_client_that_does_not_read_does_not_hold_a_cancelled_server(hous
             await client.send_all(GET % b"large")
             await trio.sleep_forever()
 
-    assert trio.current_time() - scope.deadline < 0.2
+    assert trio.current_time() - scope.deadline < 0.5

@@ -1,0 +1,209 @@
+"""The whole service in this process: database, engine, app and server, and a client that speaks HTTP to it."""
+
+import logging
+import time
+from contextlib import asynccontextmanager, suppress
+from functools import partial
+from typing import Annotated
+
+import httpx2
+import pytest
+import trio
+from attrs import define, field
+from msgspec import Meta, Struct
+
+from actors.inbox import order
+from actors.supervisor import Engine, Rules, engine
+from callsheet import Out, task
+from callsheet.capture import captured
+from callsheet.clock import Clock
+from callsheet.ids import IdMaker
+from callsheet.tasks import Registry
+from storage.database import Database, open_database, this_node
+from storage.door import ThreadDoor
+from storage.journal.commands import Claim
+from storage.journal.journal import Journal
+from web.app import create_app
+from web.site import Site
+from web.worker import Limits, serve
+
+JSON = {"Content-Type": "application/json"}
+RULES = Rules(drain=0, cleanup_timeout=0.2, last_cleanup=0.5)
+LIMITS = Limits(graceful_timeout=0.2, linger=0.1)
+
+
+class Word(Struct, forbid_unknown_fields=True):
+    """One word, and how often."""
+
+    text: Annotated[str, Meta(min_length=1, max_length=100)]
+    times: Annotated[int, Meta(ge=1, le=1000)] = 1
+
+
+@task
+async def say(_in: Word, out: Out[str]) -> None:
+    """Send a word some times."""
+    for _ in range(_in.times):
+        await out.send(_in.text)
+
+
+@task
+async def quick(_in: None, out: Out[None]) -> None:
+    """End at once."""
+
+
+@task
+async def sleeper(_in: None, out: Out[None]) -> None:
+    """Run until cancelled."""
+    await out.progress(1, 4, "asleep")
+    await trio.sleep_forever()
+
+
+@task
+async def failing(_in: None, out: Out[None]) -> None:
+    """Fail."""
+    raise ValueError("on purpose")
+
+
+@task
+async def chatty(_in: None, out: Out[None]) -> None:
+    """Say something in every way there is."""
+    await out.log("first", colour="red")
+    print("second")
+    logging.getLogger("chatty").warning("third")
+
+
+@task
+class Tally:
+    """Count its runs."""
+
+    value: int = 0
+
+    async def __call__(self, _in: None, out: Out[int]) -> None:
+        self.value += 1
+        await out.send(self.value)
+
+
+class AheadClock:
+    """The machine's own clock, set forward by `ahead` microseconds."""
+
+    ahead = 0
+
+    def now(self) -> int:
+        return time.time_ns() // 1000 + self.ahead
+
+
+@define(slots=False, eq=False)
+class Api:
+    """The service from outside; `lag` is what its watchdog says."""
+
+    url: str
+    http: httpx2.AsyncClient
+    engine: Engine
+    database: Database
+    door: ThreadDoor
+    clock: AheadClock = field(factory=AheadClock)
+    lag: float = 0.0
+
+    def __attrs_post_init__(self):
+        for name in ("get", "put", "post", "patch", "delete", "request", "options", "head"):
+            setattr(self, name, getattr(self.http, name))
+
+    async def start(self, name, **body):
+        """Start an instance and return its URI."""
+        response = await self.post("/v1/instances", json={"task": name, **body})
+        assert response.status_code == 202, response.text
+        return response.headers["Location"]
+
+    async def over(self, uri):
+        """Wait until an instance is over and return it."""
+        return await self.until(uri, lambda found: found["outcome"])
+
+    async def until(self, uri, holds):
+        """Read a resource until something holds for it, and return it."""
+        with trio.fail_after(5):
+            while not holds(found := (await self.get(uri)).json()):
+                await trio.sleep(0.002)
+        return found
+
+    async def pages(self, path, **query):
+        """Walk a list from its first page to its last and return the pages."""
+        pages, cursor = [], {}
+        while True:
+            response = await self.get(path, params=query | cursor)
+            assert response.status_code == 200, response.text
+            page = response.json()
+            pages.append(page["items"])
+            if page["next"] is None:
+                return pages
+            cursor = {"cursor": page["next"]}
+
+    async def pass_time(self, seconds):
+        """Let time pass without waiting for it, and have what is due by then claimed."""
+        self.clock.ahead += round(seconds * 1_000_000)
+        return await order(self.engine.bus, Claim(awake_since=0))
+
+    async def connect(self):
+        """Open a bare connection."""
+        host, _, port = self.url.removeprefix("http://").rpartition(":")
+        return await trio.open_tcp_stream(host, int(port))
+
+    async def send_raw(self, data):
+        """Send bytes on a connection of their own and return all that comes back."""
+        async with await self.connect() as stream:
+            answer = b""
+            with trio.fail_after(10), suppress(trio.BrokenResourceError):
+                await stream.send_all(data)
+                while part := await stream.receive_some():
+                    answer += part
+            return answer
+
+
+def registry():
+    """Return the built-in tasks and those of the tests."""
+    tasks = Registry([say, quick, sleeper, failing, chatty, Tally])
+    tasks.load_builtin()
+    return tasks
+
+
+@asynccontextmanager
+async def service(url, limits=LIMITS):
+    """Run the service on a database; stops in order at the end, like the real one."""
+    clock, ids, tasks = AheadClock(), IdMaker(), registry()
+    database = open_database(url, clock.now())
+    database.db.disconnect()
+    door = ThreadDoor()
+    try:
+        journal = Journal(database, this_node("n1", ids.make(clock.now())), tasks, clock, ids)
+        await door.write(journal.register)
+        async with trio.open_nursery() as nursery:
+            running = await nursery.start(engine, journal, door, tasks, clock, RULES, None)
+            yield await _open(nursery, running, database, door, tasks, clock, limits)
+            running.stop.set()
+            await running.stopped.wait()
+            nursery.cancel_scope.cancel()
+    finally:
+        with trio.CancelScope(shield=True):
+            await door.write(database.db.disconnect)
+            await door.read(database.db.disconnect)
+        door.close()
+        database.release()
+
+
+async def _open(
+    nursery: trio.Nursery, running: Engine, database: Database, door: ThreadDoor, tasks: Registry, clock: Clock, limits
+):
+    site = Site(running, database, door, tasks, clock, "n1", lambda: api.lag)
+    app = create_app(site, insecure=False)
+    start = partial(serve, app, host="127.0.0.1", port=0, shutdown=trio.Event(), limits=limits)
+    [url] = await nursery.start(start)
+    http = httpx2.AsyncClient(base_url=url, timeout=20, limits=httpx2.Limits(max_connections=None))
+    api = Api(url, http, running, database, door, clock)
+    return api
+
+
+@pytest.fixture
+async def api(tmp_path):
+    """The service on a database of its own."""
+    with captured():
+        async with service(f"sqlite:///{tmp_path}/api.db") as running, running.http:
+            yield running

@@ -1,0 +1,81 @@
+"""The starts that a body asks for: one, or ten thousand, checked whole before anything is started."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import trio
+
+from callsheet.definition import check_input, check_tags, check_timeout
+from callsheet.errors import FieldError, Invalid
+from callsheet.tasks import Task
+from storage.journal.commands import Start
+from web.asking import Fields
+
+MAX_BATCH = 10_000
+MAX_ERRORS = 100  # of one batch that are told
+BREATH = 500  # items between two breaths of the event loop
+
+_PLAIN = {"task", "input"}
+
+Tasks = Mapping[str, Task[Any, Any]]
+
+
+async def read_starts(tasks: Tasks, items: Any) -> tuple[Start, ...]:
+    """Check the items of a batch; Invalid lists what is wrong with any of them, by `/items/N`."""
+    if not isinstance(items, list) or not 1 <= len(items) <= MAX_BATCH:
+        raise Invalid(FieldError("/items", f"must be a list of 1 to {MAX_BATCH} items"))
+    errors: list[FieldError] = []
+    found: list[Start] = []
+    for index, item in enumerate(items):
+        try:
+            found.append(_plain(tasks, item) or read_start(tasks, item))
+        except Invalid as error:
+            errors.extend(error.under(f"/items/{index}").errors)
+        if len(errors) > MAX_ERRORS:
+            break
+        if index % BREATH == BREATH - 1:
+            await trio.lowlevel.checkpoint()
+    if errors:
+        raise Invalid(*errors[:MAX_ERRORS])
+    return tuple(found)
+
+
+def _plain(tasks: Tasks, item: Any) -> Start | None:
+    """Check an item that has a task and an input only, as most have; None for all others."""
+    if not isinstance(item, dict) or item.keys() != _PLAIN or not isinstance(item["task"], str):
+        return None
+    task = tasks.get(item["task"])
+    if task is None:
+        return None
+    try:
+        return Start(task.name, task.check_input(item["input"]))
+    except Invalid as error:
+        raise error.under("/input") from None
+
+
+def read_start(tasks: Tasks, document: Any) -> Start:
+    """Check one start; Invalid lists all its wrong fields."""
+    if not isinstance(document, dict):
+        raise Invalid(FieldError("", "must be an object"))
+    fields = Fields(document)
+    task = fields.read("task", lambda name: _known_task(tasks, name), required=True)
+    given = fields.read("input", lambda value: value if task is None else check_input(task, value, given=True))
+    timeout, tags = fields.read("timeout", check_timeout), fields.read("tags", check_tags)
+    fields.close()
+    assert task is not None
+    checked = given if isinstance(given, bytes) else _default_input(task)
+    return Start(task.name, checked, timeout, tags or ())
+
+
+def _default_input(task: Task[Any, Any]) -> bytes:
+    try:
+        return check_input(task, None, given=False)
+    except Invalid as error:
+        raise error.under("/input") from None
+
+
+def _known_task(tasks: Tasks, name: Any) -> Task[Any, Any]:
+    task = tasks.get(name) if isinstance(name, str) else None
+    if task is None:
+        raise ValueError("must be the name of a task; GET /v1/tasks lists them")
+    return task
