@@ -111,7 +111,7 @@ class InstancePen:
         self._lines += 1
 
     def _tell(self, command: Command) -> None:
-        """Tell the bus if there is room, else hold the line back until the instance ends; the cap bounds what is held."""
+        """Tell the bus if there is room, else hold the line back until the end; the cap bounds what is held."""
         if not self._held:
             try:
                 self._bus.send_nowait(Order(command))

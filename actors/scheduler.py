@@ -1,7 +1,7 @@
 """The scheduler: looks at what is due, has it claimed, and sleeps until there is more.
 
-It keeps one number, when to look next; the schedules are in the database. The wall clock only says how long to wait, waits
-are short slices, and a clock that jumps is noticed at the next look.
+It keeps one number, when to look next; the schedules are in the database. The wall clock only says how long to wait,
+waits are short slices, and a clock that jumps is noticed at the next look.
 """
 
 import logging

@@ -35,6 +35,7 @@ from storage.journal.facts import CancelRequested, Fact, InstanceEnded, Instance
 
 log = logging.getLogger("callsheet.tipman")
 
+LEFT_OVER = 4096
 CHUNK = 200  # starts or cancellations between two breaths: ten thousand at once would hold the loop for a second
 
 
@@ -139,6 +140,9 @@ def _cancel_one(own: Tipman, live: Live, outcome: str) -> None:
 
 def _expect_end(own: Tipman, told_at: float, live: Live) -> None:
     """Look, once the clean-up time has passed, whether an instance that was told to end has done so."""
+    if len(own._ends) > LEFT_OVER + 4 * len(own.directory):  # of instances that ended long before their time-out
+        own._ends = [end for end in own._ends if end[1] in own.directory]
+        heapq.heapify(own._ends)
     heapq.heappush(own._ends, (told_at + own.cleanup_timeout, live.run.id))
     if own._ends[0][1] == live.run.id:
         own._ends_changed.set()

@@ -65,7 +65,9 @@ def check_timeout(value: object) -> int | None:
     return timeout
 
 
-def define(document: object, tasks: Mapping[str, Task[Any, Any]], *, now: int, before: Definition | None = None) -> Definition:
+def define(
+    document: object, tasks: Mapping[str, Task[Any, Any]], *, now: int, before: Definition | None = None
+) -> Definition:
     """Check a schedule's document and fill in its defaults; Invalid lists every wrong field.
 
     `before` is the definition that it replaces: a trigger that did not change keeps its anchor, and an `at` that

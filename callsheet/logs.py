@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 
 class _Console(logging.Formatter):
-    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: N802 - logging's name
+    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: ARG002, N802 - logging's
         return datetime.fromtimestamp(record.created, UTC).strftime("%H:%M:%S.") + f"{int(record.msecs):03}"
 
 

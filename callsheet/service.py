@@ -55,6 +55,8 @@ def serve(settings: Settings) -> int:
             trio.run(_serve, settings)
     except* RefusedToStart as group:
         code = _say(group, REFUSED)
+    except* KeyboardInterrupt:
+        code = STOPPED  # before the engine was up: there was nothing to drain
     except* GaveUp as group:
         code = _say(group, GAVE_UP)
     return code
@@ -121,9 +123,9 @@ async def _run(parts: Parts, allowed: list[addresses.Allow]) -> None:
         dog = Watchdog(partial(_report_block, running.bus))
         site = Site(running, parts.database, parts.door, parts.tasks, parts.clock, parts.node.name, dog.lag)
         app = create_app(site, insecure=settings.insecure_no_auth)
-        await nursery.start(partial(
-                serve_http, app, host="", port=0, listeners=listeners, shutdown=quit_web, limits=WEB_LIMITS
-            ))
+        await nursery.start(
+            partial(serve_http, app, host="", port=0, listeners=listeners, shutdown=quit_web, limits=WEB_LIMITS)
+        )
         nursery.start_soon(_obey_signals, running, dog, settings.drain)
         if settings.demo:
             await demo.add(running.bus, url)

@@ -83,7 +83,7 @@ class PostgreSQL:
 
     def insert(self, cursor: Any, table: str, columns: str, rows: list[Row]) -> None:
         """Insert many rows by multi-row VALUES."""
-        sql = f"INSERT INTO {table} ({columns}) VALUES %s"  # noqa: S608 - our own names
+        sql = f"INSERT INTO {table} ({columns}) VALUES %s"
         psycopg2.extras.execute_values(cursor, sql, rows, page_size=500)
 
     def update(self, cursor: Any, sql: str, rows: list[Row]) -> int:
@@ -117,4 +117,4 @@ def _percents(sql: str) -> str:
 @lru_cache(maxsize=64)
 def _insert(table: str, columns: str) -> str:
     marks = ", ".join("?" * (columns.count(",") + 1))
-    return f"INSERT INTO {table} ({columns}) VALUES ({marks})"  # noqa: S608 - our own names
+    return f"INSERT INTO {table} ({columns}) VALUES ({marks})"

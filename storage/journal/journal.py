@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from itertools import groupby
 from typing import Any
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 from pony import orm
 
 from callsheet.clock import Clock
@@ -22,7 +22,7 @@ from storage.failures import connection_lost, meaning_of
 from storage.journal import claims, commands, ends, recovery, schedules, starts
 from storage.journal.commands import Command
 from storage.journal.facts import Fact
-from storage.journal.work import Work
+from storage.journal.work import Mismatch, Work
 
 log = logging.getLogger("callsheet.journal")
 
@@ -113,11 +113,23 @@ class Journal:
             return self._transact(batch)
         except CallsheetError:
             raise
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, it concerns one command of the batch
             if len(batch) == 1:
-                log.exception("command failed: %s", type(batch[0]).__name__)
-                return Applied([Verdict(error=error)])
+                return self._failed_alone(batch[0], error)
         return self._apply_one_by_one(batch)
+
+    def _failed_alone(self, command: Command, error: Exception) -> Applied:
+        """Settle a command that cannot be applied even by itself: an end must not stay untold."""
+        if isinstance(command, commands.EndInstance):
+            if isinstance(error, Mismatch):
+                log.warning("instance %s had ended before: its first end stands", command.run.id)
+                return Applied([Verdict()], [ends.told_elsewhere(command)])
+            if command.error != ends.NOT_WRITABLE:
+                log.error("the end of instance %s cannot be written as it is", command.run.id, exc_info=error)
+                plain = evolve(command, outcome="failed", error=ends.NOT_WRITABLE, state=None, may_retry=False)
+                return self._apply_together([plain])
+        log.error("command failed: %s", type(command).__name__, exc_info=error)
+        return Applied([Verdict(error=error)])
 
     def _apply_one_by_one(self, batch: list[Command]) -> Applied:
         whole = Applied()
@@ -153,7 +165,7 @@ class Journal:
                 self._mark(work)
                 committing = True
                 orm.commit()
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, did the commit take place?
             if not (committing and self._was_committed(error)):
                 _raise_meaning(error)
         return Applied(verdicts, work.facts)

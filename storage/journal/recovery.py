@@ -21,7 +21,7 @@ _LOST = (
 _WHY = msgspec.json.encode({"type": "Lost", "message": "its node stopped without writing how it ended"}).decode()
 
 
-def recover(work: Work, command: Recover) -> int:
+def recover(work: Work, _: Recover) -> int:
     """Declare lost what an earlier boot left running, and block or free the schedules of tasks gone or come back."""
     runs = [_run(work, row) for row in work.all(_UNFINISHED)]
     work.dialect.update(work.cursor, _LOST, [(work.now, _WHY, run.id) for run in runs])
@@ -38,7 +38,7 @@ def recover(work: Work, command: Recover) -> int:
     return len(runs)
 
 
-def stop_node(work: Work, command: StopNode) -> None:
+def stop_node(work: Work, _: StopNode) -> None:
     """Write that this boot ended as told."""
     work.execute("UPDATE node SET stopped_at = ? WHERE boot = ?", work.now, work.boot)
     work.facts.append(NodeSaid("node.stopped", msgspec.json.encode({"node": work.node})))
@@ -64,8 +64,8 @@ def _tasks_in_use(work: Work) -> list[str]:
 
 def _turn(work: Work, task: str, old: str, new: str, change: str, reason: str | None) -> None:
     where = "task = ? AND state = ?" + (" AND state_reason = 'task_missing'" if old == "blocked" else "")
-    rows = work.all(f"SELECT id, version FROM schedule WHERE {where}", task, old)  # noqa: S608 - our own terms
-    work.execute(f"UPDATE schedule SET state = ?, state_reason = ? WHERE {where}", new, reason, task, old)  # noqa: S608
+    rows = work.all(f"SELECT id, version FROM schedule WHERE {where}", task, old)
+    work.execute(f"UPDATE schedule SET state = ?, state_reason = ? WHERE {where}", new, reason, task, old)
     work.facts.extend(ScheduleChanged(row[0], change, row[1], reason) for row in rows)
 
 

@@ -1,7 +1,7 @@
 """Changes to schedules: never a firing, always effective for due times strictly after the change."""
 
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import msgspec
 from pony import orm
@@ -18,7 +18,7 @@ from storage.journal.commands import (
     PutSchedule,
     ResumeSchedule,
 )
-from storage.journal.facts import CancelRequested, ScheduleChanged, instance_uri
+from storage.journal.facts import CancelRequested, InstanceEnded, ScheduleChanged, instance_uri
 from storage.journal.work import Work
 from storage.queries.schedules import definition_of, record_of
 from storage.records import ScheduleRecord
@@ -106,7 +106,7 @@ def _settle_running(work: Work, command: DeleteSchedule) -> list[str]:
     for instance, state in [(work.dialect.uuid(row[0]), row[1]) for row in rows]:
         assert instance is not None
         if state == "queued":
-            _drop_queued(work, instance)
+            _drop_queued(work, instance, command.id)
         elif command.cancel_running:
             work.execute(
                 "UPDATE instance SET cancel_at = ?, cancel_by = ?, cancel_reason = ? WHERE id = ?",
@@ -116,7 +116,9 @@ def _settle_running(work: Work, command: DeleteSchedule) -> list[str]:
     return [str(instance_uri(work.dialect.uuid(row[0]))) for row in rows if row[1] == "running"]
 
 
-def _drop_queued(work: Work, instance: Any) -> None:
+def _drop_queued(work: Work, instance: UUID, schedule: str) -> None:
+    (task,) = work.one("SELECT task FROM instance WHERE id = ?", instance)
+    work.facts.append(InstanceEnded(instance, task, schedule, "cancelled", 0.0))
     work.execute(
         "UPDATE instance SET state = 'cancelled', finished_at = ?, start_after = NULL, cancel_at = ?, cancel_by = ?, "
         "cancel_reason = ? WHERE id = ?",

@@ -10,7 +10,7 @@ from uuid import UUID
 import msgspec
 from attrs import evolve
 
-from callsheet.errors import Refused, Unknown
+from callsheet.errors import Invalid, Refused, Unknown
 from callsheet.tasks import Task
 from storage.journal.commands import RerunInstance, Start, StartInstances, TriggerSchedule
 from storage.journal.facts import InstanceQueued, InstanceStarted, instance_uri
@@ -46,14 +46,12 @@ def trigger_schedule(work: Work, command: TriggerSchedule) -> UUID:
     )
     if row is None:
         raise Unknown("schedule", command.schedule)
-    task, stored, timeout, tags, overlap = row
-    _known(work, task)
+    name, stored, timeout, tags, overlap = row
+    task = _still_there(work, name)
     if (command.overlap or overlap) == "skip":
         _refuse_overlap(work, command.schedule)
-    given = (
-        stored.encode() if command.input is None else _known(work, task).check_input(msgspec.json.decode(command.input))
-    )
-    start = Start(task, given, timeout, tuple(msgspec.json.decode(tags)))
+    given = _own_input(task, command.input) if command.input is not None else _stored_input(task, stored)
+    start = Start(name, given, timeout, tuple(msgspec.json.decode(tags)))
     return start_one(work, start, cause="manual", schedule=command.schedule)
 
 
@@ -63,9 +61,9 @@ def rerun_instance(work: Work, command: RerunInstance) -> UUID:
     row = work.one("SELECT task, input, timeout, tags FROM instance WHERE id = ?", command.instance)
     if row is None:
         raise Unknown("instance", command.instance)
-    task, stored, timeout, tags = row
-    checked = _known(work, task).check_input(msgspec.json.decode(stored))
-    return start_one(work, Start(task, checked, timeout, tuple(msgspec.json.decode(tags))), cause="rerun")
+    name, stored, timeout, tags = row
+    checked = _stored_input(_still_there(work, name), stored)
+    return start_one(work, Start(name, checked, timeout, tuple(msgspec.json.decode(tags))), cause="rerun")
 
 
 def start_one(
@@ -146,6 +144,27 @@ def _known(work: Work, name: str) -> Task[Any, Any]:
     if task is None:
         raise Unknown("task", name)
     return task
+
+
+def _still_there(work: Work, name: str) -> Task[Any, Any]:
+    task = work.tasks.get(name)
+    if task is None:
+        raise Refused(f"The task {name!r} is not in the code any more; it comes back when the code has it again.")
+    return task
+
+
+def _own_input(task: Task[Any, Any], given: bytes) -> bytes:
+    try:
+        return task.check_input(msgspec.json.decode(given))
+    except Invalid as error:
+        raise error.under("/input") from None
+
+
+def _stored_input(task: Task[Any, Any], stored: str) -> bytes:
+    try:
+        return task.check_input(msgspec.json.decode(stored))
+    except Invalid as error:
+        raise Refused(f"The stored input does not fit the task {task.name!r} any more: {error}") from None
 
 
 def _refuse_overlap(work: Work, schedule: str) -> None:

@@ -93,7 +93,9 @@ class Work:
     def finish(self) -> None:
         """Write what is left and the events of all facts: nothing may follow but the commit."""
         self.flush()
-        rows: list[Row] = [(self.now, fact.type, *fact.about, fact.data().decode()) for fact in self.facts[self._told :]]
+        rows: list[Row] = [
+            (self.now, fact.type, *fact.about, fact.data().decode()) for fact in self.facts[self._told :]
+        ]
         self._told = len(self.facts)
         self._insert("event", "at, type, schedule, instance, data", rows)
 

@@ -42,7 +42,7 @@ def record_of(database: Database, row: Any) -> InstanceRecord:
 
 def get_instance(database: Database, instance: UUID) -> InstanceRecord:
     """Return an instance; Unknown when it never existed."""
-    sql = f"SELECT {_COLUMNS} FROM instance WHERE id = ?"  # noqa: S608 - our own names
+    sql = f"SELECT {_COLUMNS} FROM instance WHERE id = ?"
     row = read(database, lambda db: one(db, sql, instance))
     if row is None:
         raise Unknown("instance", instance)
@@ -69,7 +69,7 @@ def listing(wanted: Filter, before: UUID, limit: int) -> tuple[str, list[Any]]:
     if wanted.tag is not None:
         return _by_tag(wanted, bounds, limit)
     if wanted.schedule is None and wanted.task is None and not wanted.states:
-        sql = f"SELECT {_COLUMNS} FROM instance WHERE id < ? AND id >= ? ORDER BY id DESC LIMIT ?"  # noqa: S608
+        sql = f"SELECT {_COLUMNS} FROM instance WHERE id < ? AND id >= ? ORDER BY id DESC LIMIT ?"
         return sql, [*bounds, limit]
     return _by_state(wanted, bounds, limit)
 
@@ -77,7 +77,7 @@ def listing(wanted: Filter, before: UUID, limit: int) -> tuple[str, list[Any]]:
 def _by_state(wanted: Filter, bounds: list[UUID], limit: int) -> tuple[str, list[Any]]:
     terms, given = _terms(wanted)
     where = " AND ".join([*terms, "state = ?", "id < ?", "id >= ?"])
-    branch = f"SELECT * FROM (SELECT {_COLUMNS} FROM instance WHERE {where} ORDER BY id DESC LIMIT ?) b"  # noqa: S608
+    branch = f"SELECT * FROM (SELECT {_COLUMNS} FROM instance WHERE {where} ORDER BY id DESC LIMIT ?) b"
     states = wanted.states or INSTANCE_STATES
     values = [value for state in states for value in (*given, state, *bounds, limit)]
     if len(states) == 1:
@@ -98,7 +98,7 @@ def _by_tag(wanted: Filter, bounds: list[UUID], limit: int) -> tuple[str, list[A
         terms.append(f"i.state IN ({', '.join('?' * len(wanted.states))})")
     where = " AND ".join(["t.tag = ?", "t.instance < ?", "t.instance >= ?", *terms])
     sql = (
-        f"SELECT {columns} FROM instance_tag t JOIN instance i ON i.id = t.instance WHERE {where} "  # noqa: S608
+        f"SELECT {columns} FROM instance_tag t JOIN instance i ON i.id = t.instance WHERE {where} "
         "ORDER BY t.instance DESC LIMIT ?"
     )
     return sql, [wanted.tag, *bounds, *given, *wanted.states, limit]

@@ -34,7 +34,7 @@ def _counts(database: Database, task: str | None, schedule: str | None, since: i
     given = [("task = ?", task), ("schedule = ?", schedule), ("id >= ?", None if since is None else lowest_id(since))]
     terms = ["state = ?"] + [term for term, value in given if value is not None]
     values = [value for _, value in given if value is not None]
-    sql = f"SELECT count(*) FROM instance WHERE {' AND '.join(terms)}"  # noqa: S608 - our own terms
+    sql = f"SELECT count(*) FROM instance WHERE {' AND '.join(terms)}"
 
     def count(db: Database) -> dict[str, int]:
         return {state: rows(db, sql, state, *values)[0][0] for state in UNFINISHED + OUTCOMES}
@@ -46,7 +46,7 @@ def _omissions(database: Database, task: str | None, schedule: str | None, since
     given = [("o.schedule = ?", schedule), ("s.task = ?", task), ("o.last_due >= ?", since)]
     terms = ["1 = 1"] + [term for term, value in given if value is not None]
     join = " JOIN schedule s ON s.id = o.schedule" if task is not None else ""
-    sql = f"SELECT o.fate, sum(o.count) FROM omission o{join} WHERE {' AND '.join(terms)} GROUP BY o.fate"  # noqa: S608
+    sql = f"SELECT o.fate, sum(o.count) FROM omission o{join} WHERE {' AND '.join(terms)} GROUP BY o.fate"
     values = [value for _, value in given if value is not None]
     found = dict.fromkeys(("skipped", "missed", "dropped", "rejected"), 0)
     return found | {fate: int(count) for fate, count in read(database, lambda db: rows(db, sql, *values))}
@@ -55,7 +55,7 @@ def _omissions(database: Database, task: str | None, schedule: str | None, since
 def _sample(database: Database, wanted: Filter) -> tuple[list[float], list[float]]:
     """Return lateness and duration in seconds of the latest ended runs."""
     inner, values = listing(wanted, _LAST_ID, SAMPLE)
-    sql = f"SELECT due_at, started_at, finished_at, attempt FROM ({inner}) latest"  # noqa: S608
+    sql = f"SELECT due_at, started_at, finished_at, attempt FROM ({inner}) latest"
     found: list[Any] = read(database, lambda db: rows(db, sql, *values))
     timed = [row for row in found if row[1] is not None and row[2] is not None]
     lateness = [max(start - due, 0) / SECOND for due, start, _, attempt in timed if due is not None and attempt == 1]

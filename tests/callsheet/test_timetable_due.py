@@ -96,15 +96,14 @@ def test_nothing_is_due_past_the_end_of_the_calendar(trigger):
     assert next_due(trigger, LAST * 10) is None
     assert last_due(trigger, LAST, LAST * 10) is None
     assert count_due(trigger, LAST, LAST * 10) == 0
-    assert next_due(trigger, LAST - 5 * 366 * DAY) <= LAST or trigger == At(LAST)
+    assert next_due(trigger, LAST - 5 * 366 * DAY) <= LAST
 
 
 @pytest.mark.parametrize("trigger", EACH_KIND)
 def test_the_first_instant_is_no_edge(trigger):
     assert next_due(trigger, -10 * YEAR) == next_due(trigger, -1) >= 0
-    assert count_due(trigger, -YEAR, YEAR) == len(upcoming(trigger, -1, 10, YEAR)) or (
-        count_due(trigger, -YEAR, YEAR) == YEAR // SECOND + 1
-    )
+    assert count_due(trigger, -10 * YEAR, MINUTE) == count_due(trigger, -1, MINUTE)
+    assert last_due(trigger, -10 * YEAR, MINUTE) == last_due(trigger, -1, MINUTE)
 
 
 @pytest.mark.parametrize("trigger", EACH_KIND)
@@ -128,9 +127,9 @@ FIELDS = st.tuples(
     st.sampled_from(["0", "*/10", "7,8", "5-9/2"]),
     st.sampled_from(["*", "0", "*/7", "58-59", "30"]),
     st.sampled_from(["*", "3", "*/5", "22-23", "0,12"]),
-    st.sampled_from(["*", "1", "L", "LW", "31", "*/9", "28-30"]),
+    st.sampled_from(["*", "1", "L", "LW", "29", "*/9", "28-30"]),
     st.sampled_from(["*", "2", "FEB,APR", "*/6"]),
-    st.sampled_from(["*", "0", "7", "MON-FRI", "1#1", "5L", "SUN#5", "*/4"]),
+    st.sampled_from(["*", "0", "7", "MON-FRI", "1#1", "5L", "SUN#4", "*/4"]),
 )
 
 
@@ -166,42 +165,42 @@ def test_a_rare_date_is_found_however_far_off():
 
 
 @pytest.mark.parametrize(
-    ("expression", "timezone", "day", "expected"),
+    ("timezone", "day", "expression", "before_five"),
     [
-        # the clocks of New York jump over 02:00-03:00 ...
-        ("30 2 * * *", "America/New_York", "2025-03-09", ["03:00-04:00"]),
-        ("0,30 2,3 * * *", "America/New_York", "2025-03-09", ["03:00-04:00", "03:30-04:00"]),
-        ("0 30 2 * * *", "America/New_York", "2025-03-09", ["03:00-04:00"]),
-        ("*/30 2 * * *", "America/New_York", "2025-03-09", []),
-        ("0 */2 * * *", "America/New_York", "2025-03-09", ["00:00-05:00", "04:00-04:00"]),
-        # ... and show 01:00-02:00 twice
-        ("30 1 * * *", "America/New_York", "2025-11-02", ["01:30-04:00"]),
-        ("0 30 1 * * *", "America/New_York", "2025-11-02", ["01:30-04:00"]),
-        ("0,30 1 * * *", "America/New_York", "2025-11-02", ["01:00-04:00", "01:30-04:00"]),
-        ("30 * * * *", "America/New_York", "2025-11-02", "00:30-04 01:30-04 01:30-05 02:30-05"),
-        ("*/30 1 * * *", "America/New_York", "2025-11-02", "01:00-04 01:30-04 01:00-05 01:30-05"),
-        # half an hour, to and fro
-        ("15 2 * * *", "Australia/Lord_Howe", "2025-10-05", ["02:30+11:00"]),
-        ("45 1 * * *", "Australia/Lord_Howe", "2025-04-06", ["01:45+11:00"]),
-        ("0 2 * * *", "Australia/Lord_Howe", "2025-04-06", ["02:00+10:30"]),
-        # midnight itself is missing
-        ("0 0 * * *", "America/Havana", "2025-03-09", ["01:00-04:00"]),
-        ("*/20 0 * * SUN", "America/Havana", "2025-03-09", []),
+        # The clocks of New York jump over 02:00-03:00 ...
+        ("America/New_York", "2025-03-09", "30 2 * * *", "03:00-04"),
+        ("America/New_York", "2025-03-09", "0 30 2 * * *", "03:00-04"),
+        ("America/New_York", "2025-03-09", "0,30 2,3 * * *", "03:00-04 03:30-04"),
+        ("America/New_York", "2025-03-09", "*/30 2 * * *", ""),
+        ("America/New_York", "2025-03-09", "0 */2 * * *", "00:00-05 04:00-04"),
+        # ... and show 01:00-02:00 twice.
+        ("America/New_York", "2025-11-02", "30 1 * * *", "01:30-04"),
+        ("America/New_York", "2025-11-02", "0 30 1 * * *", "01:30-04"),
+        ("America/New_York", "2025-11-02", "0,30 1 * * *", "01:00-04 01:30-04"),
+        ("America/New_York", "2025-11-02", "*/30 1 * * *", "01:00-04 01:30-04 01:00-05 01:30-05"),
+        ("America/New_York", "2025-11-02", "30 * 2 * *", "00:30-04 01:30-04 01:30-05 02:30-05 03:30-05 04:30-05"),
+        # Half an hour, to and fro.
+        ("Australia/Lord_Howe", "2025-10-05", "15 2 * * *", "02:30+11"),
+        ("Australia/Lord_Howe", "2025-04-06", "45 1 * * *", "01:45+11"),
+        (
+            "Australia/Lord_Howe",
+            "2025-04-06",
+            "*/15 1 * * *",
+            "01:00+11 01:15+11 01:30+11 01:45+11 01:30+10:30 01:45+10:30",
+        ),
+        ("Australia/Lord_Howe", "2025-04-06", "0 */2 * * *", "00:00+11 02:00+10:30 04:00+10:30"),
+        # Midnight itself is missing.
+        ("America/Havana", "2025-03-09", "0 0 * * *", "01:00-04"),
+        ("America/Havana", "2025-03-09", "*/20 0 * * SUN", ""),
     ],
 )
-def test_fixed_times_run_once_a_day_and_wildcards_follow_real_time(
-    expression, timezone, day, expected
-):
+def test_fixed_times_run_once_a_day_and_wildcards_follow_real_time(timezone, day, expression, before_five):
+    midnight = parse_instant(f"{day}T00:00:00Z")
     trigger = cron(expression, timezone)
-    midnight = datetime.fromisoformat(day).replace(tzinfo=UTC)
-    around = upcoming(trigger, from_datetime(midnight) - DAY, 200, from_datetime(midnight) + 2 * DAY)
-    shown = [local_time(trigger, due) for due in around]
-    on_the_day = [f"{text[11:16]}{text[19:]}" for text in shown if text.startswith(day)]
+    shown = [local_time(trigger, due) for due in upcoming(trigger, midnight - DAY, 500, midnight + DAY)]
+    clocks = [text[11:16] + text[19:].removesuffix(":00") for text in shown if text.startswith(day)]
 
-    if isinstance(expected, str):
-        expected = [f"{text}:00" for text in expected.split()]
-        on_the_day = on_the_day[: len(expected)] if "* * * *" in expression else on_the_day
-    assert (on_the_day[:2] if expression == "0 */2 * * *" else on_the_day) == expected
+    assert " ".join(clock for clock in clocks if clock < "05") == before_five
 
 
 def test_a_day_that_never_was_is_made_up_for_when_the_next_one_begins():

@@ -181,9 +181,9 @@ def test_a_nickname_means_its_expression(nickname, expression):
     assert next_due(short, NOW) == next_due(long, NOW)
 
 
-EXPRESSIONS = st.lists(
-    st.text("0123456789,*/#-LWMONJAN", max_size=5) | st.just("*"), min_size=4, max_size=7
-).map(" ".join)
+EXPRESSIONS = st.lists(st.text("0123456789,*/#-LWMONJAN", max_size=5) | st.just("*"), min_size=4, max_size=7).map(
+    " ".join
+)
 
 
 @given(st.text(max_size=40) | EXPRESSIONS)

@@ -18,9 +18,7 @@ def transitions(key):
     """Return [(second, offset from then on)] as the 64-bit block of the zone's file lists them."""
     data = files("tzdata").joinpath("zoneinfo", *key.split("/")).read_bytes()
     for width in (4, 8):
-        ut, std, leap, times, types, chars = (
-            int.from_bytes(data[at : at + 4], "big") for at in range(20, 44, 4)
-        )
+        ut, std, leap, times, types, chars = (int.from_bytes(data[at : at + 4], "big") for at in range(20, 44, 4))
         body, data = data[44:], data[44 + times * (width + 1) + types * 6 + chars :]
         data = data[leap * (width + 4) + std + ut :]
     number = lambda at, size: int.from_bytes(body[at : at + size], "big", signed=True)  # noqa: E731
@@ -78,9 +76,7 @@ def test_zones_are_those_of_the_bundled_data_and_not_of_the_machine():
 
     for day in range(365):
         moment = year + timedelta(days=day)
-        assert moment.astimezone(load_zone("Europe/Berlin")).utcoffset() == (
-            moment.astimezone(bundled).utcoffset()
-        )
+        assert moment.astimezone(load_zone("Europe/Berlin")).utcoffset() == (moment.astimezone(bundled).utcoffset())
 
 
 def test_the_placeholder_zone_is_refused():
