@@ -23,63 +23,70 @@ log = logging.getLogger("callsheet.scheduler")
 LONGEST_WAIT = 30.0  # seconds: a clock that was set is noticed after this, at the latest
 JUMP = 2 * SECOND  # a difference between wall clock and monotonic clock that is no drift any more
 PAUSE = 0.5  # seconds between two looks while the database does not answer
-OUTAGE = 2 * SECOND  # a longer silence of the database is downtime
+OUTAGE = 2.0  # seconds: a longer silence of the database is downtime
 
 
 @define
 class Watch:
-    """The wall clock as the scheduler trusts it: how far it stood from the monotonic clock, and since when."""
+    """The wall clock as the scheduler trusts it: how far it stood from the monotonic clock, since when, and its time."""
 
     clock: Clock
     offset: int
     awake_since: int
+    now: int
 
     @classmethod
     def begin(cls, clock: Clock) -> "Watch":
         """Look at both clocks for the first time."""
         now = clock.now()
-        return cls(clock, now - _monotonic(), now)
+        return cls(clock, now - _monotonic(), now, now)
 
     def jump(self) -> int:
         """Return by how much the wall clock has jumped since the last look, 0 for drift (microseconds)."""
-        now = self.clock.now()
-        jump = now - _monotonic() - self.offset
+        self.now = self.clock.now()
+        jump = self.now - _monotonic() - self.offset
+        self.offset += jump
         if abs(jump) < JUMP:
             return 0
-        self.offset += jump
         if jump > 0:
-            self.awake_since = now  # asleep, or set forward: what was due meanwhile is for the catch-up policy
+            self.awake_since = self.now  # asleep, or set forward: what was due meanwhile is for the catch-up policy
         return jump
 
 
 async def scheduler(
-    nudges: trio.MemoryReceiveChannel[Nudge], bus: trio.MemorySendChannel[Order], clock: Clock, awake_since: int
+    nudges: trio.MemoryReceiveChannel[Nudge],
+    bus: trio.MemorySendChannel[Order],
+    clock: Clock,
+    awake_since: int,
+    longest_wait: float = LONGEST_WAIT,
 ) -> None:
-    """Claim what is due, for ever; nudges make it look at once."""
+    """Claim what is due, for ever; nudges make it look at once, and `longest_wait` seconds are its longest sleep."""
     watch = Watch.begin(clock)
     watch.awake_since = awake_since
     while True:
-        await _report_jump(watch, bus)
         looked = await _look(bus, watch)
-        await _wait(nudges, looked.next_fire, clock)
+        await _wait(nudges, looked.next_fire, clock, longest_wait)
 
 
 async def _look(bus: trio.MemorySendChannel[Order], watch: Watch) -> Looked:
     """Have what is due claimed, however long the database needs to answer."""
-    began = watch.clock.now()
+    began = trio.current_time()
     while True:
+        await _report_jump(watch, bus)
+        if trio.current_time() - began > OUTAGE:
+            watch.awake_since = watch.now
         try:
-            looked: Looked = await order(bus, Claim(watch.awake_since))
+            looked: Looked = await order(bus, Claim(watch.awake_since, until=watch.now))
         except Unavailable:
             await trio.sleep(PAUSE)
-            if watch.clock.now() - began > OUTAGE:
-                watch.awake_since = watch.clock.now()
         else:
             return looked
 
 
-async def _wait(nudges: trio.MemoryReceiveChannel[Nudge], until: int | None, clock: Clock) -> None:
-    left = LONGEST_WAIT if until is None else min((until - clock.now()) / SECOND, LONGEST_WAIT)
+async def _wait(
+    nudges: trio.MemoryReceiveChannel[Nudge], until: int | None, clock: Clock, longest_wait: float
+) -> None:
+    left = longest_wait if until is None else min((until - clock.now()) / SECOND, longest_wait)
     if left <= 0:
         return
     with trio.move_on_after(left):

@@ -21,7 +21,7 @@ from actors.bus import Bus, Health, bus
 from actors.inbox import ask, leave_nobody_waiting, order
 from actors.messages import Census, InterruptAll, Nudge, Order, Present, TipmanMessage, WhenIdle
 from actors.narrator import narrator
-from actors.scheduler import scheduler
+from actors.scheduler import LONGEST_WAIT, scheduler
 from actors.tipman import Tipman, tipman
 from callsheet.clock import Clock
 from callsheet.errors import GaveUp, Unavailable
@@ -48,11 +48,12 @@ class Budget:
 
 @frozen
 class Rules:
-    """What the engine keeps to when it cancels and stops (seconds)."""
+    """What the engine keeps to when it waits, cancels and stops (seconds)."""
 
     drain: float = 20.0
     cleanup_timeout: float = 5.0
     last_cleanup: float = 1.2  # after the drain: stopping has its own bound, drain + 2 s in all
+    longest_wait: float = LONGEST_WAIT  # of the scheduler; a simulation whose clock never steps may wait for days
 
 
 @define
@@ -103,7 +104,7 @@ async def engine(
                 tree.start_soon(restarted, "narrator", partial(narrator, facts, write))
             shared.lost = await _recover(to_bus)
             planner = trio.CancelScope()
-            tree.start_soon(_within, planner, partial(scheduler, nudges, to_bus, clock, clock.now()))
+            tree.start_soon(_within, planner, partial(scheduler, nudges, to_bus, clock, clock.now(), rules.longest_wait))
             shared.ready = True
             task_status.started(shared)
             await shared.stop.wait()

@@ -16,6 +16,10 @@ CATCH_UPS = ("latest", "none")
 FIELDS = (
     "task", "input", "trigger", "overlap", "catch_up", "catch_up_window", "jitter", "timeout", "tags",
 )  # fmt: skip
+READ_ONLY = (
+    "id", "uri", "state", "state_reason", "paused_until", "version", "description", "next_due", "next_due_local",
+    "last_due", "created_at", "updated_at",
+)  # fmt: skip
 
 MAX_TAGS = 20
 _TAG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/-]{0,63}", re.ASCII)
@@ -88,9 +92,7 @@ class _Reader:
         self._tasks = tasks
         self._now = now
         self._before = before
-        self._errors = [
-            FieldError(f"/{_escape(name)}", "is not a known field") for name in document if name not in FIELDS
-        ]
+        self._errors = [_stranger(name) for name in document if name not in FIELDS]
 
     def read(self) -> Definition:
         task = self._task()
@@ -201,6 +203,11 @@ def _one_of(choices: tuple[str, ...]) -> Callable[[object], str]:
         return value
 
     return check
+
+
+def _stranger(name: str) -> FieldError:
+    what = "is read-only: leave it out" if name in READ_ONLY else "is not a known field"
+    return FieldError(f"/{_escape(name)}", what)
 
 
 def _escape(name: str) -> str:

@@ -64,8 +64,8 @@ def fire_time(schedule: str, trigger: Trigger, due: int | None, jitter: int) -> 
     if due is None or jitter <= 0:
         return due
     following = next_due(trigger, due)
-    fire = due + jitter_of(schedule, due, jitter)
-    return fire if following is None else min(fire, following - 1)
+    room = jitter if following is None else min(jitter, following - due)
+    return due + jitter_of(schedule, due, room)
 
 
 def advance(trigger: Trigger, after: int) -> int | None:

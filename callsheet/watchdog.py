@@ -1,4 +1,4 @@
-"""A thread outside the event loop: sees when the loop is blocked, and by which instance, and ends the process if need be.
+"""A thread outside the event loop: sees when the loop is blocked, by which instance, and ends the process at need.
 
 A task without a checkpoint holds everything in the loop's thread, shutdown included; only another thread can tell.
 """

@@ -58,6 +58,8 @@ class SQLite:
 
     def update(self, cursor: Any, sql: str, rows: list[Row]) -> int:
         """Run one UPDATE for many rows of values; sqlite3 adds up the changed rows."""
+        if not rows:
+            return 0
         cursor.executemany(sql, rows)
         return int(cursor.rowcount)
 

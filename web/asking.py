@@ -50,7 +50,7 @@ class Query:
     def close(self) -> None:
         """Raise Invalid with everything that is wrong."""
         unknown = [name for name in request.args if name not in self._known]
-        self.errors += [FieldError(f"/{name}", "is not a known query name") for name in unknown]
+        self.errors += [FieldError(f"/{_escape(name)}", "is not a known query name") for name in unknown]
         if self.errors:
             raise Invalid(*self.errors)
 
@@ -134,6 +134,11 @@ def instant(value: Any) -> int:
     return parse_instant(value)
 
 
+def instant_or_none(value: Any) -> int | None:
+    """Check a time in a body that may as well be null."""
+    return None if value is None else instant(value)
+
+
 def whole_number(most: int) -> Callable[[Any], int]:
     """Return a check for a number from 1 to `most`."""
 
@@ -161,13 +166,22 @@ def slug(text: str) -> str:
 
 def if_match() -> tuple[int, ...] | None:
     """Return the versions of which one must stand, from If-Match; a tag that is not ours matches nothing."""
-    header = request.headers.get("If-Match")
-    if header is None:
+    given = request.headers.getlist("If-Match")
+    if not given:
         return None
+    header = ", ".join(given)
     if header.strip() == "*":
         return (ANY_VERSION,)
     found = re.findall(r'"([0-9]{1,18})"', header, re.ASCII)
     return tuple(int(version) for version in found if int(version) != ANY_VERSION) or (-1,)
+
+
+def only_if_new() -> bool:
+    """Tell whether `If-None-Match: *` asks to create and never to replace; the header takes nothing else here."""
+    given = request.headers.getlist("If-None-Match")
+    if any(value.strip() != "*" for value in given):
+        raise Invalid(FieldError("", "If-None-Match can only be * here: create, but never replace"))
+    return bool(given)
 
 
 def _clean(text: str) -> str:

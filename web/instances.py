@@ -8,12 +8,13 @@ from quart import Blueprint, Response
 
 from actors.inbox import ask
 from actors.messages import StackOf, WhereIs
-from callsheet.errors import FieldError, Unknown
+from callsheet.errors import FieldError, Invalid, Unknown
 from callsheet.lifecycle import INSTANCE_STATES, OUTCOMES
 from storage.journal.commands import (
     CancelInstance,
     CancelInstances,
     RerunInstance,
+    Start,
     StartInstances,
 )
 from storage.journal.facts import instance_uri
@@ -62,9 +63,12 @@ async def start_batch() -> Response:
     """Start up to 10,000 instances, all or none."""
     no_query()
     fields = Fields(await body_object(MAX_BATCH_BODY))
-    items = fields.read("items", lambda value: value, required=True)
+    wanted: tuple[Start, ...] = ()
+    try:
+        wanted = await read_starts(site().tasks, fields.read("items", lambda value: value))
+    except Invalid as error:
+        fields.errors.extend(error.errors)
     fields.close()
-    wanted = await read_starts(site().tasks, items)
     started: list[UUID] = await site().order(StartInstances(wanted), starts=True)
     names = [str(one) for one in started]
     return show.respond({"items": [{"id": name, "uri": f"/v1/instances/{name}"} for name in names]}, 202)

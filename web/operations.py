@@ -6,6 +6,7 @@ from quart import Blueprint, Response
 from callsheet.errors import Unknown
 from storage.queries import nodes as node_queries
 from storage.queries import stats as stat_queries
+from storage.queries.reading import decode_cursor, encode_cursor
 from web import representations as show
 from web.asking import Query, no_query
 from web.problems import problem
@@ -18,10 +19,14 @@ LAG_LIMIT = 10.0  # seconds of a blocked event loop after which the process is n
 
 @operations.get("/v1/tasks")
 async def tasks() -> Response:
-    """List the tasks that there are in the code."""
-    no_query()
-    found = sorted(site().tasks.values(), key=lambda task: task.name)
-    return show.respond(show.page([show.task(task) for task in found], None))
+    """List the tasks that there are in the code, by name."""
+    query = Query()
+    limit, cursor = query.limit(), query.cursor()
+    query.close()
+    after = decode_cursor(cursor, str)[0] if cursor else ""
+    names = sorted(name for name in site().tasks if name > after)
+    following = encode_cursor(names[limit - 1]) if len(names) > limit else None
+    return show.respond(show.page([show.task(site().tasks[name]) for name in names[:limit]], following))
 
 
 @operations.get("/v1/tasks/<name>")
@@ -37,9 +42,11 @@ async def task(name: str) -> Response:
 @operations.get("/v1/nodes")
 async def nodes() -> Response:
     """List the nodes, by boot, newest first."""
-    no_query()
-    found = await site().read(node_queries.list_nodes)
-    return show.respond(show.page([show.node(item) for item in found], None))
+    query = Query()
+    limit, cursor = query.limit(), query.cursor()
+    query.close()
+    page = await site().read(node_queries.list_nodes, limit, cursor)
+    return show.respond(show.page([show.node(item) for item in page.items], page.next))
 
 
 @operations.get("/v1/stats")

@@ -14,6 +14,9 @@ log = logging.getLogger("callsheet.web")
 
 KINDS = {400: "bad-request", 404: "no-such-page", 405: "method-not-allowed", 408: "too-slow", 413: "too-large",
          415: "unsupported-media-type"}  # fmt: skip
+DETAILS = {404: "There is nothing at this address.", 405: "Allow lists the methods that this address takes."}
+
+MOST_FIELDS = 100  # wrong fields that one answer lists: a body of 1 MiB can hold a hundred thousand
 
 
 def install(app: Quart) -> None:
@@ -40,11 +43,14 @@ def install(app: Quart) -> None:
 def problem_of(error: CallsheetError) -> Response:
     """Return the problem for one of our errors."""
     extra: dict[str, Any] = {}
+    detail = str(error)
     if isinstance(error, Invalid):
-        extra["errors"] = [_field(one) for one in error.errors]
+        extra["errors"] = [_field(one) for one in error.errors[:MOST_FIELDS]]
+        left_out = len(error.errors) - MOST_FIELDS
+        detail = detail if left_out <= 0 else f"{len(error.errors):,} fields are wrong; {MOST_FIELDS} of them are listed."
     if isinstance(error, Refused) and error.blocked_by:
         extra["blocked_by"] = error.blocked_by
-    response = problem(error.status, error.kind, error.title, str(error), **extra)
+    response = problem(error.status, error.kind, error.title, detail, **extra)
     if isinstance(error, Unavailable):
         response.headers["Retry-After"] = str(error.retry_after)
     return response
@@ -80,7 +86,8 @@ def _of_http(error: HTTPException) -> Response:
     if isinstance(error, RequestEntityTooLarge):
         status = 413
     title = error.name or "Not possible"
-    response = problem(status, KINDS.get(status, "http"), title, error.description or title)
+    detail = DETAILS.get(status) or error.description or title
+    response = problem(status, KINDS.get(status, "http"), title, detail)
     if error.code == 405:
         response.headers["Allow"] = ", ".join(sorted(getattr(error, "valid_methods", None) or ()))
     return response

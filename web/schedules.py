@@ -1,11 +1,12 @@
 """/v1/schedules: rules, their due times and their ledgers."""
 
-from typing import Any
+from typing import Any, NoReturn
 
 import msgspec
 from quart import Blueprint, Response, request
 
-from callsheet.errors import FieldError, Invalid
+from callsheet.definition import check_slug, define
+from callsheet.errors import FieldError, Invalid, Outdated, Refused
 from callsheet.instants import format_instant
 from callsheet.lifecycle import SCHEDULE_STATES
 from callsheet.timetable import describe, local_time, parse_trigger, trigger_document, upcoming
@@ -28,7 +29,9 @@ from web.asking import (
     body_object,
     if_match,
     instant,
+    instant_or_none,
     no_query,
+    only_if_new,
     reason,
     slug,
     whole_number,
@@ -62,8 +65,8 @@ async def create() -> Response:
     no_query()
     document = await body_object()
     name = document.pop("id", None)
-    if name is not None and not isinstance(name, str):
-        raise Invalid(FieldError("/id", "must be a text"))
+    if name is not None:
+        _check_id(name, document)
     _, record = await site().order(PutSchedule(name, document, create_only=True))
     return _shown(record, 201)
 
@@ -74,8 +77,15 @@ async def put(name: str) -> Response:
     no_query()
     document = await body_object()
     if document.pop("id", name) != name:
-        raise Invalid(FieldError("/id", "must be the id in the path"))
-    created, record = await site().order(PutSchedule(name, document, if_match()))
+        _refuse_id("must be the id in the path", document)
+    _check_id(name, document)
+    new_only = only_if_new()
+    try:
+        created, record = await site().order(PutSchedule(name, document, if_match(), create_only=new_only))
+    except Refused as error:
+        if not new_only:
+            raise
+        raise Outdated(str(error)) from None
     return _shown(record, 201 if created else 200)
 
 
@@ -91,6 +101,8 @@ async def patch(name: str) -> Response:
     """Change a schedule by a merge patch."""
     no_query()
     document = await body_object(merge_patch=True)
+    if document.get("id") == name:
+        del document["id"]
     return _shown(await site().order(PatchSchedule(slug(name), document, if_match())))
 
 
@@ -109,7 +121,7 @@ async def pause(name: str) -> Response:
     """Plan nothing until resumed."""
     no_query()
     fields = Fields(await body_object(optional=True))
-    why, until = fields.read("reason", reason), fields.read("until", instant)
+    why, until = fields.read("reason", reason), fields.read("until", instant_or_none)
     fields.close()
     return _shown(await site().order(PauseSchedule(slug(name), why, until, if_match())))
 
@@ -181,6 +193,25 @@ async def preview() -> Response:
     times = upcoming(wanted, now if after is None else after, limit)
     items = [{"due_at": format_instant(due), "local": local_time(wanted, due)} for due in times]
     return show.respond({"items": items, "description": describe(wanted), "trigger": trigger_document(wanted)})
+
+
+def _check_id(name: object, document: dict[str, Any]) -> None:
+    """Refuse a new schedule's id that is none, together with whatever else is wrong."""
+    try:
+        if not isinstance(name, str):
+            raise Invalid(FieldError("/id", "must be a text"))
+        check_slug(name)
+    except Invalid as error:
+        _refuse_id(error.errors[0].detail, document)
+
+
+def _refuse_id(why: str, document: dict[str, Any]) -> NoReturn:
+    others: tuple[FieldError, ...] = ()
+    try:
+        define(document, site().tasks, now=site().clock.now())
+    except Invalid as error:
+        others = error.errors
+    raise Invalid(FieldError("/id", why), *others)
 
 
 def _shown(record: ScheduleRecord, status: int = 200) -> Response:

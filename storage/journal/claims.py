@@ -65,23 +65,24 @@ def claim(work: Work, command: Claim) -> Looked:
     """Fire what is due by now; the answer says when to look again."""
     work.flush()
     omitted = 0
+    now = work.now if command.until is None else min(work.now, command.until)
     moves: list[Row] = []
-    due = [_Due(*row) for row in work.all(_DUE + work.dialect.claim_lock, work.now, command.limit)]
+    due = [_Due(*row) for row in work.all(_DUE + work.dialect.claim_lock, now, command.limit)]
     for schedule in due:
-        omitted += _settle(work, schedule, command.awake_since, moves)
+        omitted += _settle(work, schedule, now, command.awake_since, moves)
     if moves:
         work.dialect.update(work.cursor, _MOVE, moves)
     ripe = _release_ripe(work, command.limit)
     return Looked(_next_look(work), len(due) + ripe, omitted)
 
 
-def _settle(work: Work, due: _Due, awake_since: int, moves: list[Row]) -> int:
+def _settle(work: Work, due: _Due, now: int, awake_since: int, moves: list[Row]) -> int:
     """Decide one schedule's due times; whatever goes wrong with it blocks it alone."""
     try:
         if due.state == "paused":
             moves.append(_resume(work, due))
             return 0
-        decision = decide(_planned(work, due), work.now, awake_since)
+        decision = decide(_planned(work, due), now, awake_since)
     except Exception as error:
         log.exception("schedule %s blocked: its trigger failed", due.id)
         moves.append(_block(work, due, f"trigger_failed: {type(error).__name__}: {error}"))
@@ -140,11 +141,11 @@ def _move(work: Work, due: _Due, decision: Decision) -> tuple[Any, ...]:
 def _resume(work: Work, due: _Due) -> tuple[Any, ...]:
     """Return where a schedule stands whose pause has run out: active, strictly in the future."""
     trigger = load_trigger(due.trigger)
-    following = advance(trigger, max(work.now, due.next_due or 0))
+    last = work.one("SELECT last_due FROM schedule WHERE id = ?", due.id)[0]
+    following = advance(trigger, max(work.now, last or 0))  # the ledger may be ahead of a clock that was set back
     state = "active" if following is not None else "finished"
     work.facts.append(ScheduleChanged(due.id, "resumed", due.version, "the pause has run out"))
     fire = fire_time(due.id, trigger, following, due.jitter)
-    last = work.one("SELECT last_due FROM schedule WHERE id = ?", due.id)[0]
     return last, following, fire, state, None, due.id
 
 

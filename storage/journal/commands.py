@@ -148,13 +148,15 @@ class KeepEvent(Command):
 
 @frozen
 class Claim(Command):
-    """Command: fire what is due; answered with Looked.
+    """Command: fire what is due by `until` (None: by now); answered with Looked.
 
-    Due times before `awake_since` came while nobody was up: the schedule's catch-up policy decides them.
+    Due times before `awake_since` came while nobody was up: the schedule's catch-up policy decides them. `until` is
+    read from the same look at the clock, so that no jump of it comes between the two.
     """
 
     awake_since: int
     limit: int = 500
+    until: int | None = None
 
 
 @frozen

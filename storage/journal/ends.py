@@ -92,7 +92,7 @@ def cancel_instance(work: Work, command: CancelInstance) -> bool:
         raise Unknown("instance", command.instance)
     if row[1] in OUTCOMES:
         return False
-    _cancel_row(work, row, command.by, command.reason)
+    _cancel_rows(work, [row], command.by, command.reason)
     return True
 
 
@@ -100,8 +100,7 @@ def cancel_instances(work: Work, command: CancelInstances) -> int:
     """Cancel every unfinished instance that matches all that is given; return how many."""
     work.flush()
     rows = work.all(*_matching(command))
-    for row in rows:
-        _cancel_row(work, row, command.by, command.reason)
+    _cancel_rows(work, rows, command.by, command.reason)
     return len(rows)
 
 
@@ -113,14 +112,16 @@ def _matching(command: CancelInstances) -> tuple[Any, ...]:
     return sql, *(value for _, value in given if value is not None)
 
 
-def _cancel_row(work: Work, row: Any, by: str, reason: str | None) -> None:
-    instance, state, task, schedule = work.dialect.uuid(row[0]), row[1], row[2], row[3]
-    assert instance is not None
-    work.execute(_ORDER, work.now, by, reason, instance)
-    work.facts.append(CancelRequested(instance, schedule, by, reason))
-    if state == "queued":
-        work.execute(_CANCEL_QUEUED, work.now, instance)
-        work.facts.append(InstanceEnded(instance, task, schedule, "cancelled", 0.0))
+def _cancel_rows(work: Work, rows: list[Any], by: str, reason: str | None) -> None:
+    """Order the instances of `rows` (id, state, task, schedule) to be cancelled; what is queued ends at once."""
+    found = [(work.dialect.uuid(row[0]), *row[1:]) for row in rows]
+    work.dialect.update(work.cursor, _ORDER, [(work.now, by, reason, instance) for instance, *_ in found])
+    queued = [instance for instance, state, *_ in found if state == "queued"]
+    work.dialect.update(work.cursor, _CANCEL_QUEUED, [(work.now, instance) for instance in queued])
+    for instance, state, task, schedule in found:
+        work.facts.append(CancelRequested(instance, schedule, by, reason))
+        if state == "queued":
+            work.facts.append(InstanceEnded(instance, task, schedule, "cancelled", 0.0))
 
 
 def keep_output(work: Work, command: KeepOutput) -> None:
@@ -131,18 +132,20 @@ def keep_output(work: Work, command: KeepOutput) -> None:
 def keep_log(work: Work, command: KeepLog) -> None:
     """Keep a line that a task logged."""
     fields = None if command.fields is None else command.fields.decode()
-    text = command.text.replace("\0", "\N{REPLACEMENT CHARACTER}")  # PostgreSQL has no NUL in text
+    # no database has lone surrogates in text, PostgreSQL has no NUL
+    text = command.text.encode(errors="replace").decode().replace("\0", "\N{REPLACEMENT CHARACTER}")
     work.insert_log((command.instance, command.seq, command.at, command.level, text, fields))
 
 
 def mark_stuck(work: Work, command: MarkStuck) -> None:
     """Write that a cancelled instance does not end: it stays running."""
     work.flush()
-    work.execute(
+    changed = work.execute(
         "UPDATE instance SET stuck = ? WHERE id = ? AND boot = ? AND state = 'running'",
         command.where, command.instance, work.boot,
-    )  # fmt: skip
-    work.facts.append(InstanceStuck(command.instance, command.where))
+    ).rowcount  # fmt: skip
+    if changed:
+        work.facts.append(InstanceStuck(command.instance, command.where))
 
 
 def keep_event(work: Work, command: KeepEvent) -> None:

@@ -14,6 +14,8 @@ from storage.failures import translated
 
 T = TypeVar("T")
 
+_NO_CURSOR = "is not a cursor that this list gave"
+
 
 def read(database: Database, query: Callable[[Database], T]) -> T:
     """Run a query in a session that only reads; the database's errors come out as ours."""
@@ -46,8 +48,15 @@ def decode_cursor(text: str, *types: type) -> list[Any]:
     try:
         key = msgspec.json.decode(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)), type=tuple[types])  # type: ignore[valid-type]
     except ValueError:
-        raise Invalid(FieldError("/cursor", "is not a cursor that this list gave")) from None
+        raise Invalid(FieldError("/cursor", _NO_CURSOR)) from None
+    if not all(_storable(part) for part in key):
+        raise Invalid(FieldError("/cursor", _NO_CURSOR))
     return list(key)
+
+
+def _storable(part: object) -> bool:
+    """Tell whether both databases can compare a part of a key with theirs: 64 bits at most, and no NUL."""
+    return abs(part) < 1 << 63 if isinstance(part, int) else "\0" not in str(part)
 
 
 def as_uuid(database: Database, value: Any) -> UUID:
