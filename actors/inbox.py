@@ -45,12 +45,14 @@ async def hand_over(queue: trio.MemorySendChannel[M], message: M, room: float = 
         raise Unavailable("The service is stopping.") from None
 
 
-async def ask(queue: trio.MemorySendChannel[M], question: Callable[[trio.MemorySendChannel[T]], M]) -> T:
+async def ask(
+    queue: trio.MemorySendChannel[M], question: Callable[[trio.MemorySendChannel[T]], M], room: float = ROOM
+) -> T:
     """Ask and wait for the answer; Unavailable when nobody is left to give one."""
     reply_to, reply = trio.open_memory_channel[T](1)
     with reply:
         try:
-            await hand_over(queue, question(reply_to))
+            await hand_over(queue, question(reply_to), room)
         except BaseException:
             reply_to.close()
             raise
@@ -60,9 +62,9 @@ async def ask(queue: trio.MemorySendChannel[M], question: Callable[[trio.MemoryS
             raise Unavailable("The service is stopping.") from None
 
 
-async def order(bus: trio.MemorySendChannel[Order], command: Command) -> Any:
+async def order(bus: trio.MemorySendChannel[Order], command: Command, room: float = ROOM) -> Any:
     """Have a command written down; return its answer once that is committed, or raise why it was refused."""
-    verdict: Verdict = await ask(bus, lambda reply_to: Order(command, reply_to))
+    verdict: Verdict = await ask(bus, lambda reply_to: Order(command, reply_to), room)
     if verdict.error is not None:
         raise verdict.error
     return verdict.answer

@@ -170,35 +170,26 @@ async def _guarded(live: Live, task: Task[Any, Any], pen: InstancePen) -> tuple[
             due_at = None if run.due_at is None else to_datetime(run.due_at)
             out = task.out(pen, run.id, run.attempt, due_at, live.scope.deadline)
             state = await task.perform(task.decode_input(run.input), out, run.state)
-    except BaseException as error:
-        if _from_above(error):
-            raise
+    except BaseException as error:  # noqa: BLE001 - the guard: nothing that a task raises gets past here
+        await trio.lowlevel.checkpoint_if_cancelled()  # but when the whole engine is cancelled, there is no outcome
         return None, error
     return state, None
-
-
-def _from_above(error: BaseException) -> bool:
-    """Tell the cancellation of the whole engine from a Cancelled that a task kept and raised again."""
-    cancelled = isinstance(error, trio.Cancelled) or (
-        isinstance(error, BaseExceptionGroup) and error.subgroup(trio.Cancelled) is not None
-    )
-    return cancelled and trio.current_effective_deadline() == -inf
 
 
 def _outcome(live: Live, error: BaseException | None, ended: float) -> str:
     """Name the outcome by what the body did, and by what it was told first.
 
     A body that ends by itself although it was told to cancel has succeeded: that is the truth. One that overran its
-    time-out without ever reaching a checkpoint was never told, and has timed out all the same.
+    time-out has timed out, whether it reached a checkpoint where it was told or not.
     """
-    told, deadline = live.cancellation, live.scope.deadline
+    told = live.cancellation
+    told_first = told is not None and told.at <= live.scope.deadline
+    overran = ended >= live.scope.deadline
     if error is None and not live.scope.cancelled_caught:
-        return "timed_out" if ended > deadline and told is None else "succeeded"
-    if told is not None and told.at <= deadline:
+        return "timed_out" if overran and not told_first else "succeeded"
+    if told is not None and told_first:
         return told.outcome
-    if live.scope.cancelled_caught or ended > deadline:
-        return "timed_out"
-    return "failed"
+    return "timed_out" if overran or live.scope.cancelled_caught else "failed"
 
 
 def _explain(live: Live, outcome: str, error: BaseException | None, seconds: float) -> bytes | None:

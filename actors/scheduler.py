@@ -5,6 +5,7 @@ waits are short slices, and a clock that jumps is noticed at the next look.
 """
 
 import logging
+from math import inf
 
 import msgspec
 import trio
@@ -76,16 +77,14 @@ async def _look(bus: trio.MemorySendChannel[Order], watch: Watch) -> Looked:
         if trio.current_time() - began > OUTAGE:
             watch.awake_since = watch.now
         try:
-            looked: Looked = await order(bus, Claim(watch.awake_since, until=watch.now))
+            looked: Looked = await order(bus, Claim(watch.awake_since, until=watch.now), room=inf)
         except Unavailable:
             await trio.sleep(PAUSE)
         else:
             return looked
 
 
-async def _wait(
-    nudges: trio.MemoryReceiveChannel[Nudge], until: int | None, clock: Clock, longest_wait: float
-) -> None:
+async def _wait(nudges: trio.MemoryReceiveChannel[Nudge], until: int | None, clock: Clock, longest_wait: float) -> None:
     left = longest_wait if until is None else min((until - clock.now()) / SECOND, longest_wait)
     if left <= 0:
         return

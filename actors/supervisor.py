@@ -104,7 +104,9 @@ async def engine(
                 tree.start_soon(restarted, "narrator", partial(narrator, facts, write))
             shared.lost = await _recover(to_bus)
             planner = trio.CancelScope()
-            tree.start_soon(_within, planner, partial(scheduler, nudges, to_bus, clock, clock.now(), rules.longest_wait))
+            tree.start_soon(
+                _within, planner, partial(scheduler, nudges, to_bus, clock, clock.now(), rules.longest_wait)
+            )
             shared.ready = True
             task_status.started(shared)
             await shared.stop.wait()

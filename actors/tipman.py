@@ -116,7 +116,9 @@ async def _perform(own: Tipman, live: Live) -> None:
         _expect_end(own, trio.current_time() + live.run.timeout / 1_000_000, live)
     try:
         await perform(live, own.tasks[live.run.task], own.bus, own.clock)
-    except Exception:
+    except trio.Cancelled:
+        raise
+    except BaseException:
         log.exception("the actor of instance %s failed", live.run.id)
         now = own.clock.now()
         error = b'{"type": "InternalError", "message": "the engine failed; see its log"}'

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import msgspec
 import psycopg2
@@ -134,13 +133,19 @@ def sqlite_url(tmp_path: Path) -> str:
     return f"sqlite:///{tmp_path / 'callsheet.db'}"
 
 
+_EMPTY = """
+SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity
+WHERE datname = current_database() AND backend_type = 'client backend' AND pid <> pg_backend_pid();
+DROP SCHEMA public CASCADE;
+CREATE SCHEMA public
+"""
+
+
 @pytest.fixture
-def postgres_url(postgres_server: str) -> Iterator[str]:
-    """Return the URL of a PostgreSQL database that is new, and gone after the test."""
-    name = f"test_{uuid4().hex}"
-    on_server(postgres_server, f"CREATE DATABASE {name}")
-    yield postgres_server.replace("/postgres?", f"/{name}?")
-    on_server(postgres_server, f"DROP DATABASE {name} WITH (FORCE)")
+def postgres_url(postgres_server: str) -> str:
+    """Return the URL of a PostgreSQL database that is empty, and that nobody is connected to."""
+    on_server(postgres_server, _EMPTY)
+    return postgres_server
 
 
 @pytest.fixture(params=["sqlite", "postgres"])

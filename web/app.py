@@ -23,6 +23,7 @@ def create_app(site: Site, *, insecure: bool) -> QuartTrio:
         PROVIDE_AUTOMATIC_OPTIONS=True,
     )
     app.url_map.strict_slashes = False
+    app.url_map.merge_slashes = False  # or it would redirect, to whatever Host the client named
     problems.install(app)
     guard.install(app, insecure=insecure)
     for part in (schedules, instances, operations):

@@ -36,7 +36,7 @@ def install(app: Quart) -> None:
 
     @app.errorhandler(Exception)
     async def unforeseen(error: Exception) -> Response:
-        log.error("request %s %s failed", request.method, request.path, exc_info=error)
+        log.error("request %s failed: %s %s", g.get("request_id"), request.method, request.path, exc_info=error)
         return problem(500, "internal", "Something went wrong on our side", "The log of the service tells more.")
 
 
@@ -46,8 +46,8 @@ def problem_of(error: CallsheetError) -> Response:
     detail = str(error)
     if isinstance(error, Invalid):
         extra["errors"] = [_field(one) for one in error.errors[:MOST_FIELDS]]
-        left_out = len(error.errors) - MOST_FIELDS
-        detail = detail if left_out <= 0 else f"{len(error.errors):,} fields are wrong; {MOST_FIELDS} of them are listed."
+        if len(error.errors) > MOST_FIELDS:
+            detail = f"{len(error.errors):,} fields are wrong; {MOST_FIELDS} of them are listed."
     if isinstance(error, Refused) and error.blocked_by:
         extra["blocked_by"] = error.blocked_by
     response = problem(error.status, error.kind, error.title, detail, **extra)

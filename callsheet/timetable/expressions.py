@@ -24,6 +24,7 @@ _NICKNAMES = {
 }
 _EXAMPLE = 'like "0 2 * * *" (minute, hour, day of month, month, day of week)'
 _STRANGE = re.compile(r"[^A-Za-z0-9*,/#@ -]")
+_ONE_VALUE_RANGE = re.compile(r"\b(\w+)-\1(?:/0*[1-9]\d*)?\b")  # cronsim takes 5-5/2 for 5/2
 _VALUE = re.compile(r"\d+|[A-Z]{3}")
 ANY_DATE = datetime(2000, 1, 1, tzinfo=UTC)
 
@@ -66,7 +67,8 @@ def read_expression(text: object) -> str:
 
 def spelled_out(expression: str) -> list[str]:
     """Return the six fields of an expression, seconds first, as far as it has that many."""
-    fields = _NICKNAMES.get(expression.lower(), expression).upper().split()
+    full = _NICKNAMES.get(expression.lower(), expression).upper()
+    fields = _ONE_VALUE_RANGE.sub(r"\1", full).split()
     return ["0", *fields] if len(fields) == 5 else fields
 
 

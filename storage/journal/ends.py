@@ -2,7 +2,6 @@
 
 import random
 from typing import Any
-from uuid import UUID
 
 import msgspec
 
@@ -10,6 +9,7 @@ from callsheet.errors import Unknown
 from callsheet.instants import SECOND
 from callsheet.lifecycle import OUTCOMES, RETRIED
 from callsheet.tasks import Task
+from callsheet.tasks.text import safe_text
 from storage.journal.commands import (
     CancelInstance,
     CancelInstances,
@@ -37,6 +37,11 @@ _SAVE = (
     "ON CONFLICT (key) DO UPDATE SET value = excluded.value, version = task_state.version + 1, "
     "instance = excluded.instance, updated_at = excluded.updated_at"
 )
+# a run of a schedule that has been deleted and created again since: the new one has a state of its own
+_OUTLIVED = (
+    "SELECT 1 FROM instance i JOIN schedule s ON s.id = i.schedule WHERE i.id = ? AND i.queued_at < s.created_at"
+)
+_DELETED = "SELECT 1 FROM schedule WHERE id = ? AND state = 'deleted'"
 _ORDER = "UPDATE instance SET cancel_at = ?, cancel_by = ?, cancel_reason = ? WHERE id = ? AND cancel_at IS NULL"
 _CANCEL_QUEUED = (
     "UPDATE instance SET state = 'cancelled', finished_at = ?, start_after = NULL WHERE id = ? AND state = 'queued'"
@@ -50,16 +55,21 @@ def end_instance(work: Work, command: EndInstance) -> None:
     seconds = max(command.finished_at - command.started_at, 0) / SECOND
     work.facts.append(InstanceEnded(run.id, run.task, run.schedule, command.outcome, seconds, command.error))
     if command.outcome == "succeeded" and run.state_key is not None and command.state is not None:
-        work.execute(_SAVE, run.state_key, command.state.decode(), run.id, work.now)
+        _save(work, run, run.state_key, command.state)
     if command.outcome in RETRIED and command.may_retry:
         _retry(work, run, work.tasks.get(run.task))
     if run.state_key is not None:
         release_next(work, run.state_key)
 
 
-def told_elsewhere(command: EndInstance) -> InstanceEnded:
-    """Return the fact that takes an instance out of memory whose end another one has written already."""
-    return InstanceEnded(command.run.id, command.run.task, command.run.schedule, command.outcome, 0.0)
+def _save(work: Work, run: InstanceStarted, key: str, state: bytes) -> None:
+    if run.schedule is None or key == run.task or work.one(_OUTLIVED, run.id) is None:
+        work.execute(_SAVE, key, state.decode(), run.id, work.now)
+
+
+def told_elsewhere(command: EndInstance, outcome: str) -> InstanceEnded:
+    """Return the fact that takes an instance out of memory whose end, with `outcome`, was written before."""
+    return InstanceEnded(command.run.id, command.run.task, command.run.schedule, outcome, 0.0)
 
 
 def _retry(work: Work, run: InstanceStarted, task: Task[Any, Any] | None) -> None:
@@ -69,10 +79,12 @@ def _retry(work: Work, run: InstanceStarted, task: Task[Any, Any] | None) -> Non
     start_retry(work, run, work.now + delay)
 
 
-def start_retry(work: Work, run: InstanceStarted, start_after: int) -> UUID:
-    """Queue the next attempt of a run, not to begin before `start_after`."""
+def start_retry(work: Work, run: InstanceStarted, start_after: int) -> None:
+    """Queue the next attempt of a run, not to begin before `start_after`; none for a schedule that is deleted."""
+    if run.schedule is not None and work.one(_DELETED, run.schedule) is not None:
+        return
     start = Start(run.task, run.input, run.timeout, run.tags)
-    return start_one(
+    start_one(
         work,
         start,
         cause="retry",
@@ -132,9 +144,7 @@ def keep_output(work: Work, command: KeepOutput) -> None:
 def keep_log(work: Work, command: KeepLog) -> None:
     """Keep a line that a task logged."""
     fields = None if command.fields is None else command.fields.decode()
-    # no database has lone surrogates in text, PostgreSQL has no NUL
-    text = command.text.encode(errors="replace").decode().replace("\0", "\N{REPLACEMENT CHARACTER}")
-    work.insert_log((command.instance, command.seq, command.at, command.level, text, fields))
+    work.insert_log((command.instance, command.seq, command.at, command.level, safe_text(command.text), fields))
 
 
 def mark_stuck(work: Work, command: MarkStuck) -> None:

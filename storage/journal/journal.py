@@ -18,7 +18,7 @@ from callsheet.errors import CallsheetError, GaveUp
 from callsheet.ids import IdMaker
 from callsheet.tasks import Task
 from storage.database import Database, NodeIdentity
-from storage.failures import connection_lost, meaning_of
+from storage.failures import connection_lost, meaning_of, translated
 from storage.journal import claims, commands, ends, recovery, schedules, starts
 from storage.journal.commands import Command
 from storage.journal.facts import Fact
@@ -123,13 +123,18 @@ class Journal:
         if isinstance(command, commands.EndInstance):
             if isinstance(error, Mismatch):
                 log.warning("instance %s had ended before: its first end stands", command.run.id)
-                return Applied([Verdict()], [ends.told_elsewhere(command)])
+                return Applied([Verdict()], [ends.told_elsewhere(command, self._first_end(command))])
             if command.error != ends.NOT_WRITABLE:
                 log.error("the end of instance %s cannot be written as it is", command.run.id, exc_info=error)
                 plain = evolve(command, outcome="failed", error=ends.NOT_WRITABLE, state=None, may_retry=False)
                 return self._apply_together([plain])
         log.error("command failed: %s", type(command).__name__, exc_info=error)
         return Applied([Verdict(error=error)])
+
+    def _first_end(self, command: commands.EndInstance) -> str:
+        with translated(), orm.db_session:
+            row = self._database.entities.Instance.get(id=command.run.id)
+            return command.outcome if row is None else str(row.state)
 
     def _apply_one_by_one(self, batch: list[Command]) -> Applied:
         whole = Applied()

@@ -8,8 +8,10 @@ from pony import orm
 
 from callsheet.definition import Definition, check_slug, define, document_of, merge_patch
 from callsheet.errors import FieldError, Invalid, Outdated, Refused, Unknown
-from callsheet.firing import advance, fire_time
+from callsheet.firing import Omitted, advance, fire_time
 from callsheet.instants import format_instant
+from callsheet.timetable import count_due, last_due
+from storage.journal.claims import record_omission
 from storage.journal.commands import (
     ANY_VERSION,
     DeleteSchedule,
@@ -22,7 +24,7 @@ from storage.journal.facts import CancelRequested, InstanceEnded, ScheduleChange
 from storage.journal.work import Work
 from storage.queries.schedules import definition_of, record_of
 from storage.records import ScheduleRecord
-from storage.triggers import dump_trigger
+from storage.triggers import dump_trigger, load_trigger
 
 
 def put_schedule(work: Work, command: PutSchedule) -> tuple[bool, ScheduleRecord]:
@@ -75,6 +77,7 @@ def pause_schedule(work: Work, command: PauseSchedule) -> ScheduleRecord:
         raise Refused(f"The schedule {row.id!r} is finished: there is nothing to pause.")
     if command.until is not None and command.until <= work.now:
         raise Invalid(FieldError("/until", f"has passed: it is {format_instant(work.now)} now"))
+    _drop_overtaken(work, row, "paused")
     row.set(state="paused", state_reason=command.reason, next_due=None, next_fire=command.until)
     return _touched(work, row, "paused", command.reason)
 
@@ -85,6 +88,7 @@ def resume_schedule(work: Work, command: ResumeSchedule) -> ScheduleRecord:
     _check_version(row, command.if_match)
     if row.state not in ("paused", "blocked"):
         return record_of(row)
+    _drop_overtaken(work, row, "resumed")
     _plan(work, row, definition_of(row))
     return _touched(work, row, "resumed")
 
@@ -93,6 +97,7 @@ def delete_schedule(work: Work, command: DeleteSchedule) -> list[str]:
     """Fire it no more. Its history and URIs stay; what runs finishes, or is cancelled when asked."""
     row = _get(work, command.id)
     _check_version(row, command.if_match)
+    _drop_overtaken(work, row, "deleted")
     row.set(state="deleted", state_reason=None, next_due=None, next_fire=None)
     work.entities.ScheduleTag.select(lambda link: link.schedule == command.id).delete(bulk=True)
     _touched(work, row, "deleted")
@@ -169,12 +174,15 @@ def _change(work: Work, row: Any, definition: Definition) -> ScheduleRecord:
     before = definition_of(row)
     if definition == before:
         return record_of(row)
+    replanned = row.state != "paused" and (
+        row.state != "active" or (definition.trigger, definition.jitter) != (before.trigger, before.jitter)
+    )
+    if replanned:
+        _drop_overtaken(work, row, "updated")
     row.set(**_columns(definition))
     if definition.tags != before.tags:
         _link_tags(work, row.id, definition)
-    if row.state != "paused" and (
-        row.state != "active" or (definition.trigger, definition.jitter) != (before.trigger, before.jitter)
-    ):
+    if replanned:
         _plan(work, row, definition)
     return _touched(work, row, "updated")
 
@@ -199,6 +207,19 @@ def _plan(work: Work, row: Any, definition: Definition) -> None:
     row.next_due = following
     row.next_fire = fire_time(row.id, definition.trigger, following, definition.jitter)
     row.set(state="finished" if following is None else "active", state_reason=None)
+
+
+def _drop_overtaken(work: Work, row: Any, reason: str) -> None:
+    """Account for the due times that had come before this change but were not claimed: nothing may run them now."""
+    if row.next_fire is None or row.next_due is None or row.next_due > work.now:
+        return
+    trigger, after = load_trigger(row.trigger), row.next_due - 1
+    last = last_due(trigger, after, work.now)
+    if last is None:
+        return
+    count = count_due(trigger, after, last)
+    record_omission(work, row.id, Omitted("dropped", reason, row.next_due, last, count), None)
+    row.last_due = last
 
 
 def _link_tags(work: Work, slug: str, definition: Definition) -> None:

@@ -21,20 +21,21 @@ from pony import orm
 from actors.inbox import ask, order
 from actors.messages import Sighting, StackOf, WhereIs
 from actors.supervisor import Engine, Rules, engine
-from callsheet.clock import Clock, VirtualClock
+from callsheet.clock import Clock, VirtualClock, WallClock
+from callsheet.definition import check_input
 from callsheet.errors import CallsheetError
 from callsheet.ids import IdMaker
 from callsheet.instants import SECOND, format_instant, parse_instant
 from callsheet.tasks import Registry, Task
 from storage.database import Database, open_database, this_node
-from storage.door import Door, InlineDoor
+from storage.door import Door, InlineDoor, ThreadDoor
 from storage.journal.commands import CancelInstance, Command, PutSchedule, Start, StartInstances
 from storage.journal.journal import Journal
 from storage.queries.instances import Filter, get_instance, list_instances, list_log, list_outputs
 from storage.queries.ledger import ledger
 from storage.queries.reading import read, rows
 from storage.queries.schedules import get_schedule
-from storage.records import InstanceRecord, LedgerEntry, ScheduleRecord
+from storage.records import InstanceRecord, LedgerEntry, LogRecord, ScheduleRecord
 
 START = parse_instant("2026-03-01T00:00:00Z")  # a Sunday
 ALL = 1_000_000  # more rows than any test has
@@ -77,8 +78,8 @@ class Play:
         return await order(self.engine.bus, command)
 
     async def start(self, task: Task[Any, Any], document: object = None, **options: Any) -> UUID:
-        """Start an instance and return its id."""
-        start = Start(task.name, task.check_input(document), **options)
+        """Start an instance and return its id; `document` None is no input at all."""
+        start = Start(task.name, check_input(task, document, document is not None), **options)
         (instance,) = await self.order(StartInstances((start,)))
         return instance
 
@@ -102,9 +103,11 @@ class Play:
 
     async def ended(self, instance: UUID, within: float = 60.0) -> InstanceRecord:
         """Wait until an instance has ended and return its record."""
+        pause = 0.01
         with trio.fail_after(within):
             while (record := self.instance(instance)).outcome is None:
-                await trio.sleep(0.01)
+                await trio.sleep(pause)
+                pause = min(pause * 1.5, 1.0)
         return record
 
     async def finish(self) -> None:
@@ -141,9 +144,13 @@ class Play:
         """Return the due times of a schedule that ran, as text."""
         return [format_instant(entry.first_due) for entry in self.ledger(slug) if entry.fate == "ran"]
 
+    def log_records(self, instance: UUID) -> list[LogRecord]:
+        """Return what an instance logged."""
+        return list_log(self.database, instance, ALL, None).items
+
     def log(self, instance: UUID) -> list[str]:
         """Return the lines that an instance logged."""
-        return [line.text for line in list_log(self.database, instance, ALL, None).items]
+        return [line.text for line in self.log_records(instance)]
 
     def outputs(self, instance: UUID) -> list[Any]:
         """Return what an instance sent."""
@@ -191,7 +198,9 @@ class Stage:
             journal = Journal(database, this_node("n1", ids.make(clock.now())), known, clock, ids)
             journal.register()
             async with trio.open_nursery() as nursery:
-                running = await nursery.start(engine, journal, door or InlineDoor(), known, clock, rules or Rules(), write)
+                running = await nursery.start(
+                    engine, journal, door or InlineDoor(), known, clock, rules or Rules(), write
+                )
                 play = Play(running, database, clock, nursery.cancel_scope)
                 yield play
                 running.stop.set()
@@ -213,6 +222,20 @@ def quick_folder() -> Iterator[Path]:
 def stage(quick_folder: Path) -> Stage:
     """Return a stage in virtual time; ask for `autojump_clock` as well."""
     return Stage(f"sqlite:///{quick_folder / 'callsheet.db'}", VirtualClock(START))
+
+
+@pytest.fixture
+def real_stage(quick_folder: Path) -> Stage:
+    """Return a stage in real time, for what is about threads."""
+    return Stage(f"sqlite:///{quick_folder / 'callsheet.db'}", WallClock())
+
+
+@pytest.fixture
+def thread_door() -> Iterator[ThreadDoor]:
+    """Return the door that the service uses."""
+    door = ThreadDoor()
+    yield door
+    door.close()
 
 
 @pytest.fixture

@@ -203,6 +203,17 @@ def test_fixed_times_run_once_a_day_and_wildcards_follow_real_time(timezone, day
     assert " ".join(clock for clock in clocks if clock < "05") == before_five
 
 
+@pytest.mark.parametrize("earlier", [1, 10 * MINUTE, 2 * HOUR])
+def test_what_fell_into_a_gap_is_found_however_close_one_looks(earlier):
+    trigger = cron("5 2 * * *", "America/New_York")
+    end_of_gap = parse_instant("2025-03-09T07:00:00Z")
+
+    assert next_due(trigger, end_of_gap - earlier) == end_of_gap
+    assert last_due(trigger, end_of_gap - earlier, end_of_gap) == end_of_gap
+    assert count_due(trigger, end_of_gap - earlier, end_of_gap) == 1
+    assert count_due(trigger, end_of_gap, end_of_gap + HOUR) == 0
+
+
 def test_a_day_that_never_was_is_made_up_for_when_the_next_one_begins():
     trigger = cron("30 2 * * *", "Pacific/Apia")
 

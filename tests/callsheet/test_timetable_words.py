@@ -37,6 +37,7 @@ def test_an_interval_reads_as_people_say_it(every, words):
         ("*/7 * * * *", "Every seventh minute of every hour"),
         ("*/22 * * * *", "Every 22nd minute of every hour"),
         ("0-30/5 * * * *", "Every fifth minute from 0 through 30 of every hour"),
+        ("5-5/2 * * * *", "At minute 5 of every hour"),
         ("*/90 * * * *", "At the start of every hour"),
         ("*/15 9-17 * * MON-FRI", "Every 15 minutes from 09:00 through 17:59, Monday through Friday"),
         ("*/5 */2 * * *", "Every 5 minutes in every second hour"),

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 from importlib.resources import files
+from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -31,9 +32,7 @@ def changes_since_1970(key):
     """Return [(second, offset before, offset after)] where the offset really changes."""
     listed = transitions(key)
     return [
-        (second, before, after)
-        for (_, before), (second, after) in zip(listed, listed[1:], strict=False)
-        if second >= 0 and before != after
+        (second, before, after) for (_, before), (second, after) in pairwise(listed) if second >= 0 and before != after
     ]
 
 
@@ -49,7 +48,7 @@ def test_no_zone_changes_twice_within_a_day_nor_by_more_than_one():
     for key in ZONES:
         changes = changes_since_1970(key)
         moments = [second for second, _, _ in changes]
-        gaps = [late - early for early, late in zip(moments, moments[1:], strict=False)]
+        gaps = [late - early for early, late in pairwise(moments)]
         assert min(gaps, default=DAY * 2) > DAY, key
         assert all(abs(after - before) <= DAY for _, before, after in changes), key
 

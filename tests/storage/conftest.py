@@ -5,6 +5,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from pony import orm
 
 from callsheet.tasks import Registry
 from storage.database import Database
@@ -102,6 +103,11 @@ class Bench:
     def rows(self, sql: str, *values: Any) -> list[Any]:
         """Return the rows of a SELECT, with `?` for values."""
         return read(self.database, lambda db: rows(db, sql, *values))
+
+    def write(self, sql: str, *values: Any) -> None:
+        """Change the database behind the journal's back."""
+        with orm.db_session:
+            self.database.dialect.execute(self.database.db.get_connection().cursor(), sql, values)
 
 
 @pytest.fixture

@@ -16,7 +16,6 @@ from actors.inbox import order
 from actors.supervisor import Engine, Rules, engine
 from callsheet import Out, task
 from callsheet.capture import captured
-from callsheet.clock import Clock
 from callsheet.ids import IdMaker
 from callsheet.tasks import Registry
 from storage.database import Database, open_database, this_node
@@ -83,6 +82,16 @@ class Tally:
         await out.send(self.value)
 
 
+@task
+class Held:
+    """Hold its state until cancelled."""
+
+    value: int = 0
+
+    async def __call__(self, _in: None, out: Out[None]) -> None:
+        await trio.sleep_forever()
+
+
 class AheadClock:
     """The machine's own clock, set forward by `ahead` microseconds."""
 
@@ -125,17 +134,34 @@ class Api:
                 await trio.sleep(0.002)
         return found
 
-    async def pages(self, path, **query):
-        """Walk a list from its first page to its last and return the pages."""
-        pages, cursor = [], {}
+    async def wrong(self, request, status=422):
+        """Send a request that is to be refused; return the pointers of its problem, in order."""
+        body = self.problem(await request, status)
+        return [error["pointer"] for error in body.get("errors", [])]
+
+    @staticmethod
+    def problem(response, status):
+        """Check that an answer is a problem as RFC 9457 has it, and return it."""
+        assert response.status_code == status, response.text
+        assert response.headers["Content-Type"] == "application/problem+json"
+        body = response.json()
+        assert body["status"] == status
+        assert body.keys() >= {"type", "title", "detail", "instance", "request_id"}
+        return body
+
+    async def walk(self, path, limit, **query):
+        """Walk a list from its first page to its last and return the items; only the last page may be short."""
+        items = []
         while True:
-            response = await self.get(path, params=query | cursor)
+            response = await self.get(path, params=query | {"limit": limit})
             assert response.status_code == 200, response.text
             page = response.json()
-            pages.append(page["items"])
+            items += page["items"]
             if page["next"] is None:
-                return pages
-            cursor = {"cursor": page["next"]}
+                assert len(page["items"]) <= limit
+                return items
+            assert len(page["items"]) == limit
+            query["cursor"] = page["next"]
 
     async def pass_time(self, seconds):
         """Let time pass without waiting for it, and have what is due by then claimed."""
@@ -160,13 +186,13 @@ class Api:
 
 def registry():
     """Return the built-in tasks and those of the tests."""
-    tasks = Registry([say, quick, sleeper, failing, chatty, Tally])
+    tasks = Registry([say, quick, sleeper, failing, chatty, Tally, Held])
     tasks.load_builtin()
     return tasks
 
 
 @asynccontextmanager
-async def service(url, limits=LIMITS):
+async def service(url, limits=LIMITS, rules=RULES):
     """Run the service on a database; stops in order at the end, like the real one."""
     clock, ids, tasks = AheadClock(), IdMaker(), registry()
     database = open_database(url, clock.now())
@@ -176,9 +202,13 @@ async def service(url, limits=LIMITS):
         journal = Journal(database, this_node("n1", ids.make(clock.now())), tasks, clock, ids)
         await door.write(journal.register)
         async with trio.open_nursery() as nursery:
-            running = await nursery.start(engine, journal, door, tasks, clock, RULES, None)
-            yield await _open(nursery, running, database, door, tasks, clock, limits)
+            running = await nursery.start(engine, journal, door, tasks, clock, rules, None)
+            api = await _open(nursery, running, database, door, tasks, clock, limits)
+            with captured():
+                async with api.http:
+                    yield api
             running.stop.set()
+            running.hurry.set()
             await running.stopped.wait()
             nursery.cancel_scope.cancel()
     finally:
@@ -189,9 +219,7 @@ async def service(url, limits=LIMITS):
         database.release()
 
 
-async def _open(
-    nursery: trio.Nursery, running: Engine, database: Database, door: ThreadDoor, tasks: Registry, clock: Clock, limits
-):
+async def _open(nursery, running, database, door, tasks, clock, limits):
     site = Site(running, database, door, tasks, clock, "n1", lambda: api.lag)
     app = create_app(site, insecure=False)
     start = partial(serve, app, host="127.0.0.1", port=0, shutdown=trio.Event(), limits=limits)
@@ -202,8 +230,20 @@ async def _open(
 
 
 @pytest.fixture
+def serving():
+    """The context manager behind `api`, for tests that set limits and rules of their own, or start twice."""
+    return service
+
+
+@pytest.fixture
 async def api(tmp_path):
     """The service on a database of its own."""
-    with captured():
-        async with service(f"sqlite:///{tmp_path}/api.db") as running, running.http:
-            yield running
+    async with service(f"sqlite:///{tmp_path}/api.db") as running:
+        yield running
+
+
+@pytest.fixture
+async def api_on_each(database_url):
+    """The service on each kind of database in turn."""
+    async with service(database_url) as running:
+        yield running

@@ -1,0 +1,1 @@
+"""What callsheet costs, measured on the real service process beside the least it could cost."""

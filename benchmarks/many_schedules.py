@@ -1,0 +1,72 @@
+"""A hundred thousand schedules that are due tomorrow: what they cost today, in memory, start-up and punctuality."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from benchmarks import schedules
+from benchmarks.account import Account, settle
+from benchmarks.firing import watch
+from benchmarks.machine import MIB
+from benchmarks.plan import Plan
+from benchmarks.service import database_in, serving, temporary
+from benchmarks.table import Figure, over_rounds
+from callsheet.instants import DAY
+
+MEMORY = 10  # MiB more
+START = 1.0  # seconds more until ready
+LATER = 5.0  # milliseconds more at p99: less is noise
+
+
+def measure(plan: Plan) -> Iterator[Figure]:
+    """Measure a service with many schedules beside one without, in turns."""
+    name = f"{plan.many:,} schedules due tomorrow"
+    with temporary(plan.directory) as folder:
+        without, full = folder / "without", folder / "with"
+        rate = _seed(plan, full)
+        yield Figure(name, "put through the API", rate, "schedules/s")
+        yield Figure(name, "size of the database", database_in(full).stat().st_size / MIB, "MiB")
+        yield from _starts(plan, name, without, full)
+        yield from _punctuality(plan, name, without, full)
+
+
+def _seed(plan: Plan, folder: Path) -> float:
+    with serving(folder) as service:
+        tomorrow = time.time_ns() // 1000 + DAY
+        return schedules.put(service.port, schedules.once(plan.many, tomorrow))[1]
+
+
+def _starts(plan: Plan, name: str, without: Path, full: Path) -> Iterator[Figure]:
+    """Start both in turns, and compare how soon they are ready and what they hold."""
+    seconds: list[float] = []
+    memory: list[float] = []
+    for _ in range(plan.rounds):
+        base, more = _started(without), _started(full)
+        seconds.append(more[0] - base[0])
+        memory.append(more[1] - base[1])
+    yield Figure(name, "ready without them, last round", base[0], "s")
+    yield over_rounds(name, "ready later with them", seconds, "s", target=START, bound="at most")
+    yield Figure(name, "resident without them, last round", base[1], "MiB")
+    yield over_rounds(name, "resident more with them", memory, "MiB", target=MEMORY, bound="at most")
+
+
+def _started(folder: Path) -> tuple[float, float]:
+    """Start a service; gives the seconds until it was ready, and its memory in MiB."""
+    with serving(folder) as service:
+        return service.seconds_to_ready, service.resident() / MIB
+
+
+def _punctuality(plan: Plan, name: str, without: Path, full: Path) -> Iterator[Figure]:
+    """Let a few schedules fire each second in both, and compare how late they are."""
+    alone, among = _ticked(plan, without), _ticked(plan, full)
+    yield Figure(name, f"{plan.tickers} firing each second: p99 without them", alone.late(0.99), "ms")
+    limit = alone.late(0.99) + LATER
+    yield Figure(name, "p99 with them", among.late(0.99), "ms", target=limit, bound="at most")
+    yield Figure(name, "their due times", among.expected)
+    yield Figure(name, "accounted for exactly once", among.accounted, target=among.expected)
+
+
+def _ticked(plan: Plan, folder: Path) -> Account:
+    with serving(folder) as service:
+        window = watch(service, schedules.every_second(plan.tickers), plan.seconds)
+    return settle(database_in(folder), window.anchors, window.start, window.end)
