@@ -6,9 +6,9 @@ from typing import Any
 import trio
 from attrs import define, field
 
-from actors.inbox import answer
+from actors.inbox import answer, leave_nobody_waiting
 from actors.messages import Nudge, Order, TipmanMessage, Told
-from callsheet.errors import CallsheetError, GaveUp
+from callsheet.errors import CallsheetError, GaveUp, Unavailable
 from storage.door import Door
 from storage.journal.facts import Fact, InstanceQueued, ScheduleChanged
 from storage.journal.journal import Applied, Interrupted, Journal, Verdict
@@ -45,11 +45,15 @@ async def bus(ends: Bus) -> None:
     Reports of what has already happened are kept and tried again for as long as the database does not answer;
     everybody else is told at once that it does not.
     """
+    batch: list[Order] | None = []
     kept: list[Order] = []
     pause = FIRST_PAUSE
-    while (batch := await _gather(ends.inbox, kept, pause)) is not None:
-        kept = await _commit(ends, batch) if batch else []
-        pause = min(pause * 2, LONGEST_PAUSE) if kept else FIRST_PAUSE
+    try:
+        while (batch := await _gather(ends.inbox, kept, pause)) is not None:
+            kept = await _commit(ends, batch) if batch else []
+            pause = min(pause * 2, LONGEST_PAUSE) if kept else FIRST_PAUSE
+    finally:
+        leave_nobody_waiting(ends.inbox, batch or [])
 
 
 async def _gather(inbox: trio.MemoryReceiveChannel[Order], kept: list[Order], pause: float) -> list[Order] | None:
@@ -91,6 +95,9 @@ async def _apply(ends: Bus, batch: list[Order]) -> tuple[Applied, CallsheetError
             raise error.reason from error
         log.warning("%s", error.reason)
         return error.applied, error.reason
+    except Unavailable as error:
+        log.warning("%s", error)
+        return Applied(), error
 
 
 def _refuse(rest: list[Order], reason: CallsheetError) -> list[Order]:

@@ -8,7 +8,7 @@ The bus never waits for anybody else: it nudges the scheduler and shows the narr
 The TIPMan waits for nobody; what it has to write down goes through tasks of its own.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Any, TypeVar
 
@@ -70,11 +70,20 @@ async def order(bus: trio.MemorySendChannel[Order], command: Command, room: floa
     return verdict.answer
 
 
-def leave_nobody_waiting(inbox: trio.MemoryReceiveChannel[Any]) -> None:
-    """Close the reply channels of all that still lies in an inbox nobody will read again."""
+def leave_nobody_waiting(inbox: trio.MemoryReceiveChannel[Any], taken: Iterable[Any] = ()) -> None:
+    """Hang up on all who wait for a reply from an actor that ends: what it had taken, and what lies in its inbox.
+
+    Whoever comes later finds the inbox closed.
+    """
+    for message in taken:
+        _hang_up(message)
     with suppress(trio.WouldBlock, trio.EndOfChannel, trio.ClosedResourceError):
         while True:
-            reply_to = getattr(inbox.receive_nowait(), "reply_to", None)
-            if reply_to is not None:
-                reply_to.close()
+            _hang_up(inbox.receive_nowait())
     inbox.close()
+
+
+def _hang_up(message: Any) -> None:
+    reply_to = getattr(message, "reply_to", None)
+    if reply_to is not None:
+        reply_to.close()

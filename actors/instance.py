@@ -4,7 +4,9 @@ A task may raise anything, swallow its cancellation or never end: the guard here
 The outcome is what the body did; the report is committed before anybody is told.
 """
 
+import threading
 import traceback
+from contextlib import suppress
 from math import inf
 from typing import Any
 from uuid import UUID
@@ -14,7 +16,7 @@ import trio
 from attrs import define, field
 
 from actors.messages import Order
-from callsheet.capture import current_pen
+from callsheet.capture import Pieces, current_pen
 from callsheet.clock import Clock
 from callsheet.instants import SECOND, to_datetime
 from callsheet.tasks import Task
@@ -66,6 +68,8 @@ class InstancePen:
         self._room = max_log_bytes
         self._lines = 0
         self._held: list[Order] = []
+        self._pieces = Pieces(MAX_LINE)
+        self._lock = threading.RLock()  # re-entrant: what prints while it is destroyed may do so anywhere
         self._token = trio.lowlevel.current_trio_token()
 
     def __str__(self) -> str:
@@ -86,52 +90,70 @@ class InstancePen:
         await trio.lowlevel.checkpoint()
 
     def write_line(self, level: str, text: str) -> None:
-        """Keep a line from print or logging, from any thread."""
-        line = safe_text(text[:MAX_LINE])
-        try:
-            trio.lowlevel.current_task()
-        except RuntimeError:
-            self._from_thread(level, line)
-        else:
-            self._write(level, line, None)
+        """Keep a line from logging, from any thread."""
+        self._write(level, safe_text(text[:MAX_LINE]))
 
-    def _from_thread(self, level: str, line: str) -> None:
-        try:
-            self._token.run_sync_soon(self._write, level, line, None)
-        except trio.RunFinishedError:
-            return
+    def write_text(self, level: str, text: str) -> None:
+        """Keep what print writes, which may come in pieces, from any thread."""
+        for line in self._pieces.add(level, text):
+            self.write_line(level, line)
 
-    def _write(self, level: str, text: str, fields: bytes | None) -> None:
-        if self._room <= 0:
-            return
-        self._room -= len(text.encode()) + len(fields or b"") + 32
-        if self._room <= 0:
+    def _write(self, level: str, text: str, fields: bytes | None = None) -> None:
+        """Keep a line unless the log is full; what is cut never burdens the loop, however fast a thread writes."""
+        size = len(text.encode()) + len(fields or b"") + 32
+        with self._lock:
+            if self._room <= 0:
+                return
+            self._room -= size
+            full = self._room <= 0
+        if full:
             level, text, fields = "warning", "The log is cut here: it reached its size limit.", None
-        self._tell(KeepLog(self._id, self._lines, self._clock.now(), level, text, fields))
-        self._lines += 1
+        if _in_loop(self._token):
+            self._tell(level, text, fields)
+            return
+        with suppress(trio.RunFinishedError):
+            self._token.run_sync_soon(self._tell, level, text, fields)
 
-    def _tell(self, command: Command) -> None:
+    def _tell(self, level: str, text: str, fields: bytes | None) -> None:
         """Tell the bus if there is room, else hold the line back until the end; the cap bounds what is held."""
-        if not self._held:
-            try:
-                self._bus.send_nowait(Order(command))
-            except trio.WouldBlock:
-                self._held.append(Order(command))
-        else:
-            self._held.append(Order(command))
+        order = Order(KeepLog(self._id, self._lines, self._clock.now(), level, text, fields))
+        self._lines += 1
+        if self._held:
+            self._held.append(order)
+            return
+        try:
+            self._bus.send_nowait(order)
+        except trio.WouldBlock:
+            self._held.append(order)
+        except trio.BrokenResourceError:
+            return  # a thread that outlived the engine: nobody listens any more
 
     async def report(self, command: Command) -> None:
-        """Hand over what was held back, then the last word."""
-        for held in self._held:
-            await self._bus.send(held)
+        """Hand over what was held back, then the last word; nobody takes it when the engine has broken down."""
+        for level, text in self._pieces.rest():
+            self.write_line(level, text)
+        with suppress(trio.BrokenResourceError):
+            for held in self._held:
+                await self._bus.send(held)
+            await self._send(Order(command))
+
+    async def _send(self, order: Order) -> None:
         try:
-            self._bus.send_nowait(Order(command))
+            self._bus.send_nowait(order)
         except trio.WouldBlock:
-            await self._bus.send(Order(command))
+            await self._bus.send(order)
 
     @property
     def _id(self) -> UUID:
         return self._live.run.id
+
+
+def _in_loop(token: trio.lowlevel.TrioToken) -> bool:
+    """Tell whether the caller runs in that event loop: not in a thread, nor in a loop that a thread has of its own."""
+    try:
+        return trio.lowlevel.current_trio_token() is token
+    except RuntimeError:
+        return False
 
 
 async def perform(live: Live, task: Task[Any, Any], bus: trio.MemorySendChannel[Order], clock: Clock) -> None:

@@ -11,6 +11,7 @@ engine
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -27,7 +28,7 @@ from callsheet.clock import Clock
 from callsheet.errors import GaveUp, Unavailable
 from callsheet.tasks import Task
 from storage.door import Door
-from storage.journal.commands import Recover, StopNode
+from storage.journal.commands import Drain, Recover, StopNode
 from storage.journal.facts import Fact
 from storage.journal.journal import Journal
 
@@ -158,6 +159,8 @@ async def _stop(shared: Engine, planner: trio.CancelScope, rules: Rules) -> None
     """Stop in order: no new firings, drain, interrupt, write down the end."""
     shared.draining = True
     planner.cancel()
+    with suppress(Unavailable), trio.move_on_after(1.0):
+        await order(shared.bus, Drain())  # once it is committed, nothing begins any more
     async with trio.open_nursery() as nursery:
         nursery.start_soon(_hurry, shared.hurry, nursery.cancel_scope)
         with trio.move_on_after(rules.drain):
@@ -167,7 +170,7 @@ async def _stop(shared: Engine, planner: trio.CancelScope, rules: Rules) -> None
         await shared.tipman.send(InterruptAll("shutdown"))
         await ask(shared.tipman, WhenIdle)
     shared.left = await ask(shared.tipman, Census)
-    with trio.move_on_after(0.3):
+    with suppress(Unavailable), trio.move_on_after(0.3):
         await order(shared.bus, StopNode())
 
 

@@ -6,6 +6,7 @@ In memory means running, in the database means over, and what is in neither neve
 import heapq
 import logging
 from collections.abc import Mapping
+from contextlib import suppress
 from math import inf
 from typing import Any, assert_never
 from uuid import UUID
@@ -13,7 +14,7 @@ from uuid import UUID
 import trio
 from attrs import define, field
 
-from actors.inbox import answer
+from actors.inbox import answer, leave_nobody_waiting
 from actors.instance import Cancellation, Live, perform
 from actors.messages import (
     Census,
@@ -59,8 +60,13 @@ async def tipman(own: Tipman) -> None:
     """Keep the directory until all who could ask have hung up; whatever still runs then is cancelled."""
     async with trio.open_nursery() as stage:
         stage.start_soon(_watch_clean_up, own)
-        async for message in own.inbox:
-            await _handle(own, message, stage)
+        try:
+            async for message in own.inbox:
+                await _handle(own, message, stage)
+        finally:  # before the stage is empty: a task may never end
+            leave_nobody_waiting(own.inbox)
+            for reply_to in own._asked_when_idle:
+                reply_to.close()
         stage.cancel_scope.cancel()
 
 
@@ -122,7 +128,8 @@ async def _perform(own: Tipman, live: Live) -> None:
         log.exception("the actor of instance %s failed", live.run.id)
         now = own.clock.now()
         error = b'{"type": "InternalError", "message": "the engine failed; see its log"}'
-        await own.bus.send(Order(EndInstance(live.run, "failed", live.started_at or now, now, error)))
+        with suppress(trio.BrokenResourceError):
+            await own.bus.send(Order(EndInstance(live.run, "failed", live.started_at or now, now, error)))
 
 
 async def _cancel(own: Tipman, lives: list[Live], outcome: str) -> None:
@@ -159,8 +166,12 @@ async def _watch_clean_up(own: Tipman) -> None:
                 await own._ends_changed.wait()
             continue
         live = own.directory.get(heapq.heappop(own._ends)[1])
-        if live is not None and live.stuck is None and live.deadline + own.cleanup_timeout <= trio.current_time():
+        if live is None or live.stuck is not None:
+            continue
+        if live.deadline + own.cleanup_timeout <= trio.current_time():
             await _mark_stuck(own, live)
+        else:  # its time-out began a little later than we reckoned
+            _expect_end(own, live.deadline, live)
 
 
 async def _mark_stuck(own: Tipman, live: Live) -> None:

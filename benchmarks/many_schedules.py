@@ -38,15 +38,12 @@ def _seed(plan: Plan, folder: Path) -> float:
 
 def _starts(plan: Plan, name: str, without: Path, full: Path) -> Iterator[Figure]:
     """Start both in turns, and compare how soon they are ready and what they hold."""
-    seconds: list[float] = []
-    memory: list[float] = []
-    for _ in range(plan.rounds):
-        base, more = _started(without), _started(full)
-        seconds.append(more[0] - base[0])
-        memory.append(more[1] - base[1])
-    yield Figure(name, "ready without them, last round", base[0], "s")
+    pairs = [(_started(without), _started(full)) for _ in range(plan.rounds)]
+    seconds = [more[0] - base[0] for base, more in pairs]
+    memory = [more[1] - base[1] for base, more in pairs]
+    yield over_rounds(name, "ready without them", [base[0] for base, _ in pairs], "s")
     yield over_rounds(name, "ready later with them", seconds, "s", target=START, bound="at most")
-    yield Figure(name, "resident without them, last round", base[1], "MiB")
+    yield over_rounds(name, "resident without them", [base[1] for base, _ in pairs], "MiB")
     yield over_rounds(name, "resident more with them", memory, "MiB", target=MEMORY, bound="at most")
 
 

@@ -9,7 +9,7 @@ from attrs import frozen
 class Plan:
     """The sizes of all measurements; `directory` is where the databases go (None: the temporary directory)."""
 
-    rounds: int = 3
+    rounds: int = 5
     runs: int = 20_000
     rival_runs: int = 500
     schedules: int = 1_000

@@ -54,7 +54,7 @@ def serving(folder: Path) -> Iterator[Service]:
         process = subprocess.Popen(_command(port), cwd=folder, env=_environment(), stdout=log, stderr=log)
     try:
         with closing(Client(port)) as client:
-            wait_until(lambda: _ready(process, client), pause=0.002)
+            wait_until(lambda: _ready(process, client, folder), pause=0.002)
             yield Service(process.pid, port, client, time.perf_counter() - began)
         _stop(process, folder)
     finally:
@@ -107,9 +107,9 @@ def _environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith("CALLSHEET_")}
 
 
-def _ready(process: subprocess.Popen[bytes], client: Client) -> bool:
+def _ready(process: subprocess.Popen[bytes], client: Client, folder: Path) -> bool:
     if process.poll() is not None:
-        raise RuntimeError(f"the service ended at once, with {process.returncode}")
+        raise RuntimeError(f"the service ended at once, with {process.returncode}:\n{_last_words(folder)}")
     try:
         client.get("/readyz")
     except (OSError, RuntimeError):
@@ -121,4 +121,8 @@ def _ready(process: subprocess.Popen[bytes], client: Client) -> bool:
 def _stop(process: subprocess.Popen[bytes], folder: Path) -> None:
     process.send_signal(signal.SIGTERM)
     if process.wait(PATIENCE) != 0:
-        raise RuntimeError((folder / "service.log").read_text()[-2000:])
+        raise RuntimeError(f"the service stopped with {process.returncode}:\n{_last_words(folder)}")
+
+
+def _last_words(folder: Path) -> str:
+    return (folder / "service.log").read_text()[-2000:]

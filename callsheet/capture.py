@@ -3,6 +3,7 @@
 import io
 import logging
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -10,26 +11,60 @@ from typing import Protocol, TextIO
 
 
 class Pen(Protocol):
-    """Takes lines for the log of one instance; callable from any thread and never blocks."""
+    """Takes what one instance says for its log; callable from any thread and never blocks."""
 
     def write_line(self, level: str, text: str) -> None:
         """Take one line."""
+
+    def write_text(self, level: str, text: str) -> None:
+        """Take a piece of text, which may end in the middle of a line."""
+
+
+class Pieces:
+    """Puts together the lines that `print` writes in pieces, for each level and thread apart."""
+
+    def __init__(self, longest: int) -> None:
+        """`longest` is the number of characters from which on a line is broken."""
+        self._longest = longest
+        self._begun: dict[tuple[str, int], str] = {}
+
+    def add(self, level: str, text: str) -> list[str]:
+        """Take a piece and return the lines that it ends; empty ones are left out."""
+        key = level, threading.get_ident()
+        lines = (self._begun.pop(key, "") + text).splitlines(keepends=True)
+        if lines and lines[-1].splitlines()[0] == lines[-1] and len(lines[-1]) < self._longest:
+            self._begun[key] = lines.pop()
+        return [line.rstrip() for line in lines if line.strip()]
+
+    def rest(self) -> list[tuple[str, str]]:
+        """Return level and text of the lines that were begun and never ended."""
+        begun, self._begun = self._begun, {}
+        return [(level, text.rstrip()) for (level, _), text in begun.items() if text.strip()]
 
 
 current_pen: ContextVar[Pen | None] = ContextVar("callsheet_pen", default=None)
 
 
 class _Handler(logging.Handler):
-    """Hands what a task logs to its instance; what nobody's task logs passes on to the other handlers."""
+    """Hands what a task logs to its instance; what nobody's task logs is shown as if this handler were not there."""
 
     def emit(self, record: logging.LogRecord) -> None:
         pen = current_pen.get()
-        if pen is None or record.name.split(".")[0] == "callsheet":
+        if record.name.split(".")[0] == "callsheet":
+            return
+        if pen is None:
+            if logging.lastResort and logging.getLogger().handlers == [self]:
+                _pass_on(logging.lastResort, record)
             return
         try:
             pen.write_line(record.levelname.lower(), self.format(record))
         except Exception:  # noqa: BLE001 - a record that cannot be formatted is the task's fault, not ours
             self.handleError(record)
+
+
+def _pass_on(handler: logging.Handler, record: logging.LogRecord) -> None:
+    if record.levelno >= handler.level:
+        handler.handle(record)
 
 
 class _Stream(io.TextIOBase):
@@ -43,10 +78,11 @@ class _Stream(io.TextIOBase):
         pen = current_pen.get()
         if pen is None:
             return self._beneath.write(text)
-        for line in text.splitlines():
-            if line.strip():
-                pen.write_line(self._level, line)
+        pen.write_text(self._level, text)
         return len(text)
+
+    def writable(self) -> bool:
+        return True
 
     def flush(self) -> None:
         if current_pen.get() is None:
@@ -68,11 +104,13 @@ def captured() -> Iterator[None]:
     """Route print and logging of tasks into their logs for as long as the context lasts."""
     handler, root = _Handler(), logging.getLogger()
     handler.setFormatter(logging.Formatter("%(name)s: %(message)s"))
-    before = sys.stdout, sys.stderr
+    before, level = (sys.stdout, sys.stderr), root.level
     root.addHandler(handler)
+    root.setLevel(min(level or logging.INFO, logging.INFO))  # or `info` would never get as far as the handler
     sys.stdout, sys.stderr = _Stream(sys.stdout, "print"), _Stream(sys.stderr, "stderr")
     try:
         yield
     finally:
         sys.stdout, sys.stderr = before
+        root.setLevel(level)
         root.removeHandler(handler)

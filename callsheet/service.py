@@ -3,7 +3,6 @@
 import gc
 import logging
 import os
-import signal
 import sys
 from functools import partial
 
@@ -21,11 +20,12 @@ from callsheet import demo, logs
 from callsheet.builtin import addresses
 from callsheet.capture import captured
 from callsheet.clock import Clock, WallClock
+from callsheet.console import Console, unblocked
 from callsheet.errors import GaveUp, RefusedToStart
 from callsheet.ids import IdMaker
 from callsheet.settings import Settings
 from callsheet.tasks import Registry
-from callsheet.watchdog import Watchdog
+from callsheet.watchdog import STOPS, Watchdog
 from storage.database import Database, NodeIdentity, open_database, this_node
 from storage.door import Door, ThreadDoor
 from storage.journal.commands import KeepEvent
@@ -47,18 +47,19 @@ WEB_LIMITS = Limits(graceful_timeout=0.3)
 
 def serve(settings: Settings) -> int:
     """Run the service until it is told to stop; return the exit code."""
-    logs.configure(settings.log_format)
     _calm_collector()
     code = STOPPED
-    try:
-        with captured():
-            trio.run(_serve, settings)
-    except* RefusedToStart as group:
-        code = _say(group, REFUSED)
-    except* KeyboardInterrupt:
-        code = STOPPED  # before the engine was up: there was nothing to drain
-    except* GaveUp as group:
-        code = _say(group, GAVE_UP)
+    with unblocked() as console:
+        logs.configure(settings.log_format)
+        try:
+            with captured():
+                trio.run(_serve, settings, console)
+        except* RefusedToStart as group:
+            code = _say(group, REFUSED)
+        except* KeyboardInterrupt:
+            code = STOPPED  # before the engine was up: there was nothing to drain
+        except* GaveUp as group:
+            code = _say(group, GAVE_UP)
     return code
 
 
@@ -86,13 +87,14 @@ class Parts:
     tasks: Registry
     clock: Clock
     node: NodeIdentity
+    console: Console
 
 
-async def _serve(settings: Settings) -> None:
+async def _serve(settings: Settings, console: Console) -> None:
     _refuse_strangers()
     check_bind(settings.host, insecure=settings.insecure_no_auth)
     tasks = load_tasks(settings)
-    rules = [addresses.parse_allow(text) for text in settings.http_allow]
+    rules = _allowed(settings)
     clock, ids = WallClock(), IdMaker()
     database = open_database(settings.database, clock.now())
     database.db.disconnect()  # this thread's connection: from here on the door's threads have their own
@@ -101,10 +103,17 @@ async def _serve(settings: Settings) -> None:
         node = this_node(settings.node, ids.make(clock.now()))
         journal = Journal(database, node, tasks, clock, ids)
         await door.write(journal.register)
-        await _run(Parts(settings, database, door, journal, tasks, clock, node), rules)
+        await _run(Parts(settings, database, door, journal, tasks, clock, node, console), rules)
     finally:
         door.close()
         database.release()
+
+
+def _allowed(settings: Settings) -> list[addresses.Allow]:
+    try:
+        return [addresses.parse_allow(text) for text in settings.http_allow]
+    except ValueError as error:
+        raise RefusedToStart(f"--http-allow (CALLSHEET_HTTP_ALLOW): {error}.") from None
 
 
 async def _run(parts: Parts, allowed: list[addresses.Allow]) -> None:
@@ -118,15 +127,16 @@ async def _run(parts: Parts, allowed: list[addresses.Allow]) -> None:
     rules = Rules(drain=settings.drain, last_cleanup=LAST_CLEANUP)
     async with trio.open_nursery() as nursery:
         running: Engine = await nursery.start(
-            engine, parts.journal, parts.door, parts.tasks, parts.clock, rules, _write
+            engine, parts.journal, parts.door, parts.tasks, parts.clock, rules, parts.console.say
         )
         dog = Watchdog(partial(_report_block, running.bus))
+        dog.bound_the_end((settings.drain + AFTER_DRAIN, AFTER_DRAIN), partial(_last_words, parts.console))
         site = Site(running, parts.database, parts.door, parts.tasks, parts.clock, parts.node.name, dog.lag)
         app = create_app(site, insecure=settings.insecure_no_auth)
         await nursery.start(
             partial(serve_http, app, host="", port=0, listeners=listeners, shutdown=quit_web, limits=WEB_LIMITS)
         )
-        nursery.start_soon(_obey_signals, running, dog, settings.drain)
+        nursery.start_soon(_obey_signals, running, parts)
         if settings.demo:
             await demo.add(running.bus, url)
         await _greet(parts, running, url)
@@ -141,31 +151,31 @@ async def _leave(parts: Parts, running: Engine) -> None:
     """Say what is left; what never ends is left behind with the process, for nothing else can stop it."""
     left = running.left.running if running.left else ()
     if not left:
-        _write("stopped; nothing was left running\n")
+        parts.console.say("stopped; nothing was left running\n")
         return
     names = "".join(f"  /v1/instances/{instance}\n" for instance in left[:20])
-    _write(f"stopped; {len(left)} did not end and will be recorded as lost:\n{names}")
+    parts.console.say(f"stopped; {len(left)} did not end and will be recorded as lost:\n{names}")
     await trio.sleep(WEB_LIMITS.graceful_timeout)
     parts.door.close()
-    sys.stdout.flush()
+    parts.console.finish()
     os._exit(STOPPED)
 
 
-async def _obey_signals(running: Engine, dog: Watchdog, drain: float) -> None:
-    """Stop at the first SIGTERM or SIGINT, skip the drain at the second."""
-    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+async def _obey_signals(running: Engine, parts: Parts) -> None:
+    """Stop at the first SIGTERM or SIGINT, skip the drain at the second; the watchdog sees to it that this ends."""
+    with trio.open_signal_receiver(*STOPS) as signals:
         async for _ in signals:
             if not running.stop.is_set():
-                _write(f"stopping: running tasks get {drain:g} s to finish; again to cancel them now\n")
-                dog.end_process_in(drain + AFTER_DRAIN, _last_words)
+                drain = parts.settings.drain
+                parts.console.say(f"stopping: running tasks get {drain:g} s to finish; again to cancel them now\n")
                 running.stop.set()
             else:
-                dog.end_process_in(AFTER_DRAIN, _last_words)
                 running.hurry.set()
 
 
-def _last_words() -> str:
-    return "stopped by force: a task held the event loop; what ran will be recorded as lost\n"
+def _last_words(console: Console) -> None:
+    console.say("stopped by force: a task held the event loop; what ran will be recorded as lost\n")
+    console.finish()
 
 
 def _report_block(bus: trio.MemorySendChannel[Order], instance: str | None, seconds: float, where: str) -> None:
@@ -188,16 +198,7 @@ async def _greet(parts: Parts, running: Engine, url: str) -> None:
     ]
     if running.lost:
         lines.append(f"recovered  {running.lost} that an earlier run left unfinished are recorded as lost")
-    _write("\n".join(lines) + "\n")
-
-
-def _write(text: str) -> None:
-    """Show text to people; nobody reading it any more is no reason to fail."""
-    try:
-        sys.stdout.write(text)
-        sys.stdout.flush()
-    except (OSError, ValueError):
-        return
+    parts.console.say("\n".join(lines) + "\n")
 
 
 def _refuse_strangers() -> None:

@@ -5,11 +5,13 @@ A task without a checkpoint holds everything in the loop's thread, shutdown incl
 
 import logging
 import os
+import signal
+import socket
 import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import FrameType
 from typing import Any
 
@@ -22,6 +24,8 @@ log = logging.getLogger("callsheet.watchdog")
 BEAT = 0.25  # seconds between two looks
 LATE = 1.0  # seconds without a beat after which the loop counts as blocked
 REPEAT = 10.0  # seconds between two reports of the same block
+
+STOPS = (signal.SIGTERM, signal.SIGINT)
 
 Report = Callable[[str | None, float, str], object]
 
@@ -36,9 +40,13 @@ class Watchdog:
         self._report = report
         self._beat = time.monotonic()
         self._pending = False
+        self._ear, self._mouth = socket.socketpair()
+        self._mouth.setblocking(False)
+        self._signals_before: int | None = None
+        self._graces: list[float] = []
         self._ends_at: float | None = None
-        self._last_words: Callable[[], str] = lambda: ""
-        self._done = threading.Event()
+        self._last_words: Callable[[], object] = lambda: None
+        self._done = False
         self._culprit: tuple[str | None, str] | None = None
         self._said_at = 0.0
         threading.Thread(target=self._watch, name="callsheet-watchdog", daemon=True).start()
@@ -47,29 +55,54 @@ class Watchdog:
         """Return for how many seconds the loop has not come round; near 0 when all is well."""
         return max(time.monotonic() - self._beat - BEAT, 0.0)
 
-    def end_process_in(self, seconds: float, last_words: Callable[[], str]) -> None:
-        """End the process by force unless it has ended by itself; may be called again to change the time."""
-        self._last_words = last_words
-        self._ends_at = time.monotonic() + seconds
+    def bound_the_end(self, graces: Sequence[float], last_words: Callable[[], object]) -> None:
+        """From now on, hear SIGTERM and SIGINT beside the loop, which may be deaf; call it in the main thread.
+
+        `graces[n]` seconds after the n-th of them the process is ended by force, unless it has ended by itself.
+        """
+        self._graces, self._last_words = list(graces), last_words
+        # Trio's own descriptor is not needed: every beat wakes the loop, and so does the hearing of a signal.
+        self._signals_before = signal.set_wakeup_fd(self._mouth.fileno(), warn_on_full_buffer=False)
 
     def close(self) -> None:
         """Stop watching."""
-        self._done.set()
+        self._done = True
+        if self._signals_before is not None:
+            signal.set_wakeup_fd(self._signals_before, warn_on_full_buffer=False)
 
     def _watch(self) -> None:
-        while not self._done.wait(self._pause()):
-            if self._ends_at is not None and time.monotonic() >= self._ends_at:
-                self._end_process()
-            if not self._ask_for_beat():
-                return
-            blocked = self.lag()
-            if blocked > LATE:
-                self._notice(blocked)
+        with self._ear, self._mouth:
+            while not self._done:
+                self._listen()
+                if self._ends_at is not None and time.monotonic() >= self._ends_at:
+                    self._end_process()
+                if not self._ask_for_beat():
+                    return
+                blocked = self.lag()
+                if blocked > LATE:
+                    self._notice(blocked)
 
-    def _pause(self) -> float:
-        if self._ends_at is None:
-            return BEAT
-        return max(min(BEAT, self._ends_at - time.monotonic()), 0.001)
+    def _listen(self) -> None:
+        """Wait for the next look; hear signals meanwhile."""
+        began, busy = time.monotonic(), time.process_time()
+        left = BEAT if self._ends_at is None else min(BEAT, self._ends_at - began)
+        self._ear.settimeout(max(left, 0.001))
+        try:
+            heard = self._ear.recv(64)
+        except TimeoutError:
+            heard = b""
+        late = time.monotonic() - began - BEAT
+        if late > LATE and time.process_time() - busy < late / 2:
+            self._beat = time.monotonic()  # the whole process was stopped, not the loop by a task
+        for number in heard:
+            if number in STOPS:
+                self._told_to_stop()
+
+    def _told_to_stop(self) -> None:
+        ends_at = time.monotonic() + self._graces[0]
+        self._ends_at = ends_at if self._ends_at is None else min(self._ends_at, ends_at)
+        if len(self._graces) > 1:
+            del self._graces[0]
 
     def _ask_for_beat(self) -> bool:
         if self._pending:
@@ -99,9 +132,7 @@ class Watchdog:
         log.error("the event loop is blocked for %.1f s by %s at %s\n%s", blocked, who, where, stack)
 
     def _end_process(self) -> None:
-        text = self._last_words()
-        if text:
-            os.write(1, text.encode())
+        self._last_words()
         os._exit(0)
 
 

@@ -11,7 +11,7 @@ from uuid import UUID
 import msgspec
 from attrs import frozen
 
-from callsheet.errors import Invalid
+from callsheet.errors import Invalid, Unavailable
 from callsheet.firing import Decision, Omitted, Planned, advance, decide, fire_time
 from storage.dialect import Row
 from storage.journal.commands import Claim, Start
@@ -63,6 +63,8 @@ class _Due:
 
 def claim(work: Work, command: Claim) -> Looked:
     """Fire what is due by now; the answer says when to look again."""
+    if work.draining:
+        raise Unavailable("The service is stopping.")
     work.flush()
     omitted = 0
     now = work.now if command.until is None else min(work.now, command.until)

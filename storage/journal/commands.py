@@ -215,5 +215,12 @@ class Recover(Command):
 
 
 @frozen
+class Drain(Command):
+    """Command: this node is going to stop: let nothing begin any more; what is queued stays so."""
+
+    keep: ClassVar[bool] = True
+
+
+@frozen
 class StopNode(Command):
     """Command: write down that this node stopped as told."""

@@ -44,6 +44,7 @@ _HANDLERS: dict[type[Command], Callable[[Work, Any], Any]] = {
     commands.ResumeSchedule: schedules.resume_schedule,
     commands.DeleteSchedule: schedules.delete_schedule,
     commands.Recover: recovery.recover,
+    commands.Drain: recovery.drain,
     commands.StopNode: recovery.stop_node,
 }
 # These change rows as Pony objects; a batch is cut where they meet the others, which write below Pony's back.
@@ -55,7 +56,9 @@ _BY_ENTITY = (
     commands.DeleteSchedule,
 )
 _RETRIES = 2  # of a whole transaction whose connection was lost before the commit
-_MARK = "UPDATE node SET last_batch = ?, seen_at = ? WHERE boot = ?"
+_FENCED = -1  # in `last_batch`: a later boot has taken over the database, and nothing may be written any more
+_FENCE = "UPDATE node SET last_batch = ? WHERE last_batch >= 0 AND boot <> ?"
+_MARK = "UPDATE node SET last_batch = ?, seen_at = ? WHERE boot = ? AND last_batch >= 0"
 
 
 @frozen
@@ -86,11 +89,13 @@ class Journal:
         self._clock = clock
         self._ids = ids
         self._batch = 0
+        self._draining = False
 
     def register(self) -> None:
-        """Write this boot into the node table: before anything else."""
+        """Write this boot into the node table, before anything else, and shut out all earlier ones."""
         now = self._clock.now()
         with orm.db_session:
+            self._work().execute(_FENCE, _FENCED, self._node.boot)
             self._database.entities.Node(
                 boot=self._node.boot, name=self._node.name, host=self._node.host, pid=self._node.pid,
                 started_at=now, seen_at=now, last_batch=0,
@@ -173,6 +178,7 @@ class Journal:
         except Exception as error:  # noqa: BLE001 - whatever it is, did the commit take place?
             if not (committing and self._was_committed(error)):
                 _raise_meaning(error)
+        self._draining = work.draining
         return Applied(verdicts, work.facts)
 
     def _work(self) -> Work:
@@ -180,13 +186,14 @@ class Journal:
         cursor = database.db.get_connection().cursor()
         now = self._clock.now()
         return Work(
-            cursor, database.dialect, database.entities, self._tasks, self._ids, now, self._node.name, self._node.boot
-        )
+            cursor, database.dialect, database.entities, self._tasks, self._ids, now, self._node.name, self._node.boot,
+            self._draining,
+        )  # fmt: skip
 
     def _mark(self, work: Work) -> None:
         changed = work.execute(_MARK, self._batch, work.now, self._node.boot).rowcount
         if changed != 1:
-            raise GaveUp("This node's row is gone from the database: somebody else owns it now.")
+            raise GaveUp("Another node has taken over the database: this one may write nothing more.")
 
     def _was_committed(self, error: Exception) -> bool:
         """Find out whether a commit took place whose reply was lost."""

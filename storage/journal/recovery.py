@@ -3,27 +3,27 @@
 from typing import Any
 
 import msgspec
+from attrs import evolve
 
 from callsheet.instants import SECOND
-from storage.journal.commands import Recover, StopNode
+from storage.journal.commands import Drain, Recover, StopNode
 from storage.journal.ends import start_retry
 from storage.journal.facts import InstanceEnded, InstanceStarted, NodeSaid, ScheduleChanged
-from storage.journal.starts import release_next
+from storage.journal.starts import RUN_COLUMNS, release_next, run_of
 from storage.journal.work import Work
 
-_UNFINISHED = (
-    "SELECT id, task, input, cause, schedule, due_at, attempt, timeout, tags, state_key, retry_of, started_at "
-    "FROM instance WHERE state = 'running'"
-)
+_UNFINISHED = f"SELECT {RUN_COLUMNS}, started_at FROM instance WHERE state = 'running' AND boot <> ?"
 _LOST = (
     "UPDATE instance SET state = 'lost', finished_at = ?, error = ?, stuck = NULL WHERE state = 'running' AND id = ?"
 )
+# what waits for nothing but the return of its task: the next claim looks whether it is back
+_RIPEN = "UPDATE instance SET start_after = ? WHERE state = 'queued' AND start_after IS NULL AND state_key IS NULL"
 _WHY = msgspec.json.encode({"type": "Lost", "message": "its node stopped without writing how it ended"}).decode()
 
 
 def recover(work: Work, _: Recover) -> int:
     """Declare lost what an earlier boot left running, and block or free the schedules of tasks gone or come back."""
-    runs = [_run(work, row) for row in work.all(_UNFINISHED)]
+    runs = [_run(work, row) for row in work.all(_UNFINISHED, work.boot)]
     work.dialect.update(work.cursor, _LOST, [(work.now, _WHY, run.id) for run in runs])
     for run in runs:
         seconds = max(work.now - run.started_at, 0) / SECOND
@@ -33,9 +33,16 @@ def recover(work: Work, _: Recover) -> int:
             start_retry(work, run, work.now)
     for (key,) in work.all("SELECT DISTINCT state_key FROM instance WHERE state = 'queued' AND state_key IS NOT NULL"):
         release_next(work, key)
+    work.execute(_RIPEN, work.now)
     _match_tasks(work)
     work.facts.append(NodeSaid("node.started", msgspec.json.encode({"node": work.node, "lost": len(runs)})))
     return len(runs)
+
+
+def drain(work: Work, command: Drain) -> None:
+    """Let nothing begin from here on: what is queued waits for the next boot."""
+    work.draining = True
+    work.facts.append(NodeSaid("node.draining", msgspec.json.encode({"node": work.node})))
 
 
 def stop_node(work: Work, _: StopNode) -> None:
@@ -70,19 +77,4 @@ def _turn(work: Work, task: str, old: str, new: str, change: str, reason: str | 
 
 
 def _run(work: Work, row: Any) -> InstanceStarted:
-    instance = work.dialect.uuid(row[0])
-    assert instance is not None
-    return InstanceStarted(
-        id=instance,
-        task=row[1],
-        input=row[2].encode(),
-        started_at=row[11] or work.now,
-        cause=row[3],
-        schedule=row[4],
-        due_at=row[5],
-        attempt=row[6],
-        timeout=row[7],
-        tags=tuple(msgspec.json.decode(row[8])),
-        state_key=row[9],
-        retry_of=work.dialect.uuid(row[10]),
-    )
+    return evolve(run_of(work, row), started_at=row[11] or work.now)

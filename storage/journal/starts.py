@@ -10,7 +10,7 @@ from uuid import UUID
 import msgspec
 from attrs import evolve
 
-from callsheet.errors import Invalid, Refused, Unknown
+from callsheet.errors import Invalid, Refused, Unavailable, Unknown
 from callsheet.tasks import Task
 from storage.journal.commands import RerunInstance, Start, StartInstances, TriggerSchedule
 from storage.journal.facts import InstanceQueued, InstanceStarted, instance_uri
@@ -25,10 +25,8 @@ _RELEASE = (
     "UPDATE instance SET state = 'running', start_after = NULL, node = ?, boot = ?, started_at = ? "
     "WHERE id = ? AND state = 'queued'"
 )
-_QUEUED = (
-    "SELECT id, task, input, cause, schedule, due_at, attempt, timeout, tags, state_key, retry_of "
-    "FROM instance WHERE id = ?"
-)
+RUN_COLUMNS = "id, task, input, cause, schedule, due_at, attempt, timeout, tags, state_key, retry_of"
+_QUEUED = f"SELECT {RUN_COLUMNS} FROM instance WHERE id = ?"
 
 
 def start_instances(work: Work, command: StartInstances) -> list[UUID]:
@@ -78,6 +76,8 @@ def start_one(
     start_after: int | None = None,
 ) -> UUID:
     """Write an instance: running if it may begin now, else queued; return its id."""
+    if work.draining and start_after is None:
+        raise Unavailable("The service is stopping.")
     task = work.tasks[start.task]
     fact = InstanceStarted(
         id=work.ids.make(work.now),
@@ -103,16 +103,16 @@ def start_one(
 
 
 def release(work: Work, instance: UUID) -> bool:
-    """Let a queued instance begin; return False when it must wait for the state it shares."""
+    """Let a queued instance begin; return False when it must wait for its state, its task or the next boot."""
+    if work.draining:
+        return False
     row = work.one(_QUEUED, instance)
     task_name, key = row[1], row[9]
-    if task_name not in work.tasks:
-        return False
-    if key is not None and _held(work, key):
-        work.execute("UPDATE instance SET start_after = NULL WHERE id = ?", instance)
+    if task_name not in work.tasks or (key is not None and _held(work, key)):
+        work.execute("UPDATE instance SET start_after = NULL WHERE id = ?", instance)  # its time has come: no more looks
         return False
     work.execute(_RELEASE, work.node, work.boot, work.now, instance)
-    work.facts.append(_with_state(work, _from_row(work, row)))
+    work.facts.append(_with_state(work, run_of(work, row)))
     return True
 
 
@@ -196,7 +196,8 @@ def _with_state(work: Work, fact: InstanceStarted) -> InstanceStarted:
     return evolve(fact, state=None if row is None else row[0].encode())
 
 
-def _from_row(work: Work, row: Any) -> InstanceStarted:
+def run_of(work: Work, row: Any) -> InstanceStarted:
+    """Return the run that a row of RUN_COLUMNS tells of."""
     instance = work.dialect.uuid(row[0])
     assert instance is not None
     return InstanceStarted(

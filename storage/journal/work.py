@@ -41,6 +41,7 @@ class Work:
     now: int
     node: str
     boot: UUID
+    draining: bool = False  # this node is stopping: nothing may begin any more
     facts: list[Fact] = field(factory=list)
     _instances: list[Row] = field(factory=list)
     _tags: list[Row] = field(factory=list)

@@ -20,5 +20,7 @@ def list_nodes(database: Database, limit: int = 50, cursor: str | None = None) -
         NodeRecord(name, as_uuid(database, boot), *rest)
         for name, boot, *rest in read(database, lambda db: rows(db, sql, *before, limit + 1))
     ]
-    last = found[limit - 1] if len(found) > limit else None
-    return Page(found[:limit], last and encode_cursor(last.started_at, last.boot))
+    if len(found) <= limit:
+        return Page(found, None)
+    last = found[limit - 1]
+    return Page(found[:limit], encode_cursor(last.started_at, last.boot))

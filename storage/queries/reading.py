@@ -18,8 +18,11 @@ _NO_CURSOR = "is not a cursor that this list gave"
 
 
 def read(database: Database, query: Callable[[Database], T]) -> T:
-    """Run a query in a session that only reads; the database's errors come out as ours."""
-    with translated(), orm.db_session(optimistic=False):
+    """Run a query in a session that only reads; the database's errors come out as ours.
+
+    The session is a plain one: Pony begins any other, `optimistic=False` too, by taking SQLite's write lock.
+    """
+    with translated(), orm.db_session:
         return query(database)
 
 

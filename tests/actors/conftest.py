@@ -7,7 +7,7 @@ engine; plays of one stage follow each other on the same database and the same t
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -21,6 +21,7 @@ from pony import orm
 from actors.inbox import ask, order
 from actors.messages import Sighting, StackOf, WhereIs
 from actors.supervisor import Engine, Rules, engine
+from callsheet.capture import captured
 from callsheet.clock import Clock, VirtualClock, WallClock
 from callsheet.definition import check_input
 from callsheet.errors import CallsheetError
@@ -182,6 +183,10 @@ class Stage:
     url: str
     clock: Clock
 
+    def with_clock(self, make: Callable[[int], Clock]) -> "Stage":
+        """Return the same stage with another clock, made for START."""
+        return Stage(self.url, make(START))
+
     @asynccontextmanager
     async def play(
         self,
@@ -194,7 +199,7 @@ class Stage:
         """Boot an engine; it is stopped in a hurry at the end, unless the test has ended it before."""
         known, clock, ids = Registry(tasks), self.clock, IdMaker()
         database = open_database(self.url, clock.now())
-        try:
+        with captured(), closing(database):
             journal = Journal(database, this_node("n1", ids.make(clock.now())), known, clock, ids)
             journal.register()
             async with trio.open_nursery() as nursery:
@@ -202,11 +207,13 @@ class Stage:
                     engine, journal, door or InlineDoor(), known, clock, rules or Rules(), write
                 )
                 play = Play(running, database, clock, nursery.cancel_scope)
-                yield play
+                try:
+                    yield play
+                finally:
+                    if isinstance(door, TestDoor):
+                        door.closed = False
                 running.stop.set()
                 running.hurry.set()
-        finally:
-            database.close()
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import pytest
 import trio
 
 from actors.messages import Order
-from actors.supervisor import Rules
+from actors.supervisor import BUS_ROOM, Rules
 from callsheet import Out, task
 from callsheet.instants import HOUR, MINUTE, SECOND, format_instant
 from storage.journal.commands import KeepEvent, PauseSchedule
@@ -167,7 +167,7 @@ async def test_a_queue_that_is_full_for_a_while_drops_no_due_time(autojump_clock
         await play.put("often", nap, {"every": "1s"}, catch_up="none", overlap="allow")
         await trio.sleep(0.5)
         door.closed = True
-        for _ in range(1100):
+        for _ in range(BUS_ROOM + 100):
             with trio.move_on_after(0.001):
                 await play.engine.bus.send(Order(KeepEvent("test.flood", b"{}")))
         await trio.sleep(10.3 - stage.clock.now() % MINUTE / SECOND)

@@ -121,8 +121,11 @@ def ticks_of_real_time(zone, start, end, step):
 def ticks_of_civil_time(zone, start, end, step):
     """Return [(the first instant that shows it, or else follows it, what the clocks show)]."""
     place = ZoneInfo(zone)
+    first, last = (
+        int(datetime.fromtimestamp(at, place).replace(tzinfo=UTC).timestamp()) for at in (start - HOUR, end + HOUR)
+    )
     found, instant = [], None
-    for wall in range(end + 27 * HOUR, start - 27 * HOUR, -step):
+    for wall in range(last, first, -step):
         shown = datetime.fromtimestamp(wall, UTC).replace(tzinfo=None)
         at = int(shown.replace(tzinfo=place, fold=0).timestamp())
         if datetime.fromtimestamp(at, place).replace(tzinfo=None) == shown:

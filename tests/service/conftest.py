@@ -157,20 +157,26 @@ class Launcher:
         self,
         *flags: str,
         tasks: str | None = None,
+        port: int = 0,
         environment: dict[str, str] | None = None,
+        through: tuple[str, ...] = (),
         up: bool = True,
         **options: Any,
     ) -> Service:
-        """Start `callsheet serve`; unless `up` is False, wait until it listens. `tasks` is the code of some tasks."""
-        command = [sys.executable, "-m", "callsheet", "serve"]
+        """Start `callsheet serve`; unless `up` is False, wait until it is ready.
+
+        `tasks` is the code of some tasks, `through` a program that starts it; with a `port` nothing it prints is
+        needed to find it.
+        """
+        command = [*through, sys.executable, "-m", "callsheet", "serve"]
         if tasks is not None:
             self.write_tasks(tasks)
             command += ["--tasks", "jobs.py"]
-        if "--port" not in flags and "CALLSHEET_PORT" not in (environment or {}):
-            command += ["--port", "0"]
+        if "CALLSHEET_PORT" not in (environment or {}):
+            command += ["--port", str(port)]
         options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "cwd": self.folder} | options
         process = subprocess.Popen([*command, *flags], env=self.environment(environment), **options)
-        service = Service(self.folder, process)
+        service = Service(self.folder, process, url=f"http://127.0.0.1:{port}" if port else "")
         self.started.append(service)
         service.readers += _readers(service)
         return _listening(service) if up else service
@@ -226,10 +232,16 @@ def _read(pipe: Any, lines: list[str]) -> None:
 def _listening(service: Service) -> Service:
     def address() -> str | None:
         assert service.process.poll() is None, "".join(service.errors)
-        return next((line.split()[-1] for line in list(service.out) if " listens on http" in line), None)
+        return service.url or next((line.split()[-1] for line in list(service.out) if " listens on " in line), None)
+
+    def ready() -> bool:
+        assert service.process.poll() is None, "".join(service.errors)
+        with suppress(OSError, http.client.HTTPException):
+            return service.get("/readyz").status == 200
+        return False
 
     service.url = until(address)
-    until(lambda: len([line for line in service.out if line.startswith("schedules ")]))
+    until(ready)
     return service
 
 

@@ -70,6 +70,12 @@ class Bench:
         """Write how a run ended."""
         self.ask(EndInstance(run, outcome, run.started_at, self.clock.now(), **more))
 
+    def start_fact(self, instance: UUID) -> InstanceStarted:
+        """Return the fact that an instance of an earlier transaction was started with."""
+        row = self.instance(instance)
+        key = row.task if row.task in ("tally", "common") else None
+        return InstanceStarted(row.id, row.task, row.input.encode(), row.started_at or 0, state_key=key)
+
     @property
     def started(self) -> list[InstanceStarted]:
         """Return what the last transaction started."""

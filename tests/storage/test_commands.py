@@ -271,15 +271,6 @@ def test_two_ends_in_one_batch_are_one_end(bench):
     assert len(bench.instances()) == 2  # the run and its one retry
 
 
-def test_an_end_that_an_earlier_boot_tells_too_late_changes_nothing(bench):
-    run = bench.start()
-    earlier = bench.journal
-    bench.boot()
-    earlier.apply([EndInstance(run, "succeeded", 1, 2)])
-
-    assert bench.instance(run.id).state == "lost"
-
-
 def test_memory_is_told_of_an_end_that_was_written_before_and_what_it_was(bench):
     run = bench.start()
     bench.end(run, "failed")

@@ -46,14 +46,14 @@ def allowed(response):
 # Methods
 
 
-@pytest.mark.parametrize("path", METHODS)
-async def test_a_method_that_a_path_does_not_take_is_answered_with_those_it_takes(api, path):
-    takes = METHODS[path] | {"OPTIONS"} | ({"HEAD"} if "GET" in METHODS[path] else set())
-    for method in {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "TRACE", "BREW"} - takes:
-        response = await api.request(method, path)
-        assert (response.status_code, allowed(response)) == (405, takes)
-    options = await api.options(path)
-    assert (options.status_code, options.content, allowed(options)) == (200, b"", takes)
+async def test_a_method_that_a_path_does_not_take_is_answered_with_those_it_takes(api):
+    for path, methods in METHODS.items():
+        takes = methods | {"OPTIONS"} | ({"HEAD"} if "GET" in methods else set())
+        for method in {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "TRACE", "BREW"} - takes:
+            response = await api.request(method, path)
+            assert (response.status_code, allowed(response)) == (405, takes), path
+        options = await api.options(path)
+        assert (options.status_code, options.content, allowed(options)) == (200, b"", takes), path
 
 
 async def test_head_tells_what_get_would_without_the_body(api):
@@ -165,10 +165,12 @@ NOT_JSON = {
 }
 
 
-@pytest.mark.parametrize("body", NOT_JSON.values(), ids=NOT_JSON)
-async def test_json_that_two_readers_could_read_differently_is_refused(api, body):
-    for method, path in (("POST", "/v1/instances"), ("PUT", A)):
-        assert api.problem(await api.request(method, path, content=body, headers=JSON), 400)["detail"]
+async def test_json_that_two_readers_could_read_differently_is_refused(api):
+    for what, body in NOT_JSON.items():
+        for method, path in (("POST", "/v1/instances"), ("PUT", A)):
+            response = await api.request(method, path, content=body, headers=JSON)
+            assert response.status_code == 400, what
+            assert api.problem(response, 400)["detail"]
     assert (await api.get("/v1/instances")).json()["items"] == []
 
 
@@ -225,7 +227,7 @@ async def test_a_body_has_a_largest_size(api, path, most, start):
 
 
 SCRIPTS = (
-    "ü", "日本語", "\U0001f469\u200d\U0001f4bb", "\u202eאב", "a" * 100, "\x7f", "\\", '"', "\u200b", "\x01\t\n", "\uffff",
+    "ü", "日本語", "\U0001f469\u200d\U0001f4bb", "\u202eאב", "a" * 100, "\x7f", "\\", '"', "\u200b", "\t\n", "\uffff",
 )  # fmt: skip
 
 
