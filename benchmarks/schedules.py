@@ -15,10 +15,16 @@ CLIENTS = 32
 Documents = dict[str, dict[str, Any]]
 
 
-def every_second(count: int, anchor: int | None = None) -> Documents:
-    """Return schedules that fire each second: when in the second is left to chance, or set by one anchor."""
-    trigger = {"every": "1s"} | ({} if anchor is None else {"anchor": format_instant(anchor)})
-    return {f"tick-{number}": {"task": "noop", "input": None, "trigger": trigger} for number in range(count)}
+def every_second(count: int, anchor: int | None = None, step: int = 0) -> Documents:
+    """Return schedules that fire each second: when in it is left to chance, or set by an anchor, each `step` later."""
+    return {
+        f"tick-{number}": {"task": "noop", "input": None, "trigger": _trigger(anchor, number * step)}
+        for number in range(count)
+    }
+
+
+def _trigger(anchor: int | None, later: int) -> dict[str, str]:
+    return {"every": "1s"} | ({} if anchor is None else {"anchor": format_instant(anchor + later)})
 
 
 def once(count: int, first: int) -> Documents:

@@ -15,7 +15,7 @@ from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppres
 from attrs import frozen
 
 ROOM = 1000  # writes that may wait for a reader; further ones are dropped
-LAST_WAIT = 0.2  # seconds that what is left may take to be read at the end
+LAST_WAIT = 0.1  # seconds that what is left at the end may take to be read
 
 
 class Spool(io.TextIOBase):
@@ -52,11 +52,10 @@ class Spool(io.TextIOBase):
             self._dropped += 1
         return len(text)
 
-    def finish(self, within: float = LAST_WAIT) -> None:
-        """Wait until all is written, for a little while."""
-        deadline = time.monotonic() + within
-        while self._waiting.unfinished_tasks and time.monotonic() < deadline:
-            time.sleep(0.002)
+    @property
+    def idle(self) -> bool:
+        """Tell whether all is written."""
+        return not self._waiting.unfinished_tasks
 
     def _write_on(self) -> None:
         while True:
@@ -86,9 +85,10 @@ class Console:
         self.out.write(text)
 
     def finish(self) -> None:
-        """Wait a little until what was said is written."""
-        self.out.finish()
-        self.errors.finish()
+        """Wait until what was said is written, but not for long."""
+        deadline = time.monotonic() + LAST_WAIT
+        while not (self.out.idle and self.errors.idle) and time.monotonic() < deadline:
+            time.sleep(0.002)
 
 
 @contextmanager

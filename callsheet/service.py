@@ -40,7 +40,7 @@ from web.worker import serve as serve_http
 log = logging.getLogger("callsheet.service")
 
 STOPPED, GAVE_UP, REFUSED = 0, 70, 78
-AFTER_DRAIN = 1.85  # seconds after the drain at which the process is ended by force: 2 s are promised
+AFTER_DRAIN = 1.7  # seconds after the drain at which the process is ended by force: 2 s are promised
 LAST_CLEANUP = 1.0  # seconds that cancelled tasks have to clean up at the end
 WEB_LIMITS = Limits(graceful_timeout=0.3)
 

@@ -37,10 +37,8 @@ _SAVE = (
     "ON CONFLICT (key) DO UPDATE SET value = excluded.value, version = task_state.version + 1, "
     "instance = excluded.instance, updated_at = excluded.updated_at"
 )
-# a run of a schedule that has been deleted and created again since: the new one has a state of its own
-_OUTLIVED = (
-    "SELECT 1 FROM instance i JOIN schedule s ON s.id = i.schedule WHERE i.id = ? AND i.queued_at < s.created_at"
-)
+# of a schedule that was deleted and created again since, which has a state of its own
+_OUTLIVED = "SELECT 1 FROM instance WHERE id = ? AND state_key IS NULL"
 _DELETED = "SELECT 1 FROM schedule WHERE id = ? AND state = 'deleted'"
 _ORDER = "UPDATE instance SET cancel_at = ?, cancel_by = ?, cancel_reason = ? WHERE id = ? AND cancel_at IS NULL"
 _CANCEL_QUEUED = (

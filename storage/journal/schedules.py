@@ -164,9 +164,15 @@ def _create(work: Work, slug: str, definition: Definition, old: Any) -> Schedule
 
 
 def _forget_state(work: Work, slug: str) -> None:
-    """A schedule that is created again is a new one: it does not inherit the state of its tasks."""
+    """A schedule that is created again is a new one: it inherits no state, and what still runs of the old one saves none."""
     orm.flush()
-    work.execute("DELETE FROM task_state WHERE key LIKE ? ESCAPE '!'", "%\n" + slug.replace("_", "!_"))
+    own = "%\n" + slug.replace("_", "!_")
+    work.execute("DELETE FROM task_state WHERE key LIKE ? ESCAPE '!'", own)
+    work.execute(
+        "UPDATE instance SET state_key = NULL "
+        "WHERE schedule = ? AND state IN ('queued', 'running') AND state_key LIKE ? ESCAPE '!'",
+        slug, own,
+    )  # fmt: skip
 
 
 def _change(work: Work, row: Any, definition: Definition) -> ScheduleRecord:

@@ -78,7 +78,7 @@ def _by_state(wanted: Filter, bounds: list[UUID], limit: int) -> tuple[str, list
     terms, given = _terms(wanted)
     where = " AND ".join([*terms, "state = ?", "id < ?", "id >= ?"])
     branch = f"SELECT * FROM (SELECT {_COLUMNS} FROM instance WHERE {where} ORDER BY id DESC LIMIT ?) b"
-    states = wanted.states or INSTANCE_STATES
+    states = tuple(dict.fromkeys(wanted.states)) or INSTANCE_STATES  # a state named twice is one branch
     values = [value for state in states for value in (*given, state, *bounds, limit)]
     if len(states) == 1:
         return branch, values

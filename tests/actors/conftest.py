@@ -34,7 +34,7 @@ from storage.journal.commands import CancelInstance, Command, PutSchedule, Start
 from storage.journal.journal import Journal
 from storage.queries.instances import Filter, get_instance, list_instances, list_log, list_outputs
 from storage.queries.ledger import ledger
-from storage.queries.reading import read, rows
+from storage.queries.reading import as_uuid, read, rows
 from storage.queries.schedules import get_schedule
 from storage.records import InstanceRecord, LedgerEntry, LogRecord, ScheduleRecord
 
@@ -165,6 +165,11 @@ class Play:
         """Return the data of all events of a type, in order."""
         sql = "SELECT data FROM event WHERE type = ? ORDER BY id"
         return [msgspec.json.decode(row[0]) for row in read(self.database, lambda db: rows(db, sql, type_))]
+
+    def event_instances(self, type_: str) -> list[UUID]:
+        """Return which instances the events of a type are about."""
+        sql = "SELECT instance FROM event WHERE type = ? ORDER BY id"
+        return [as_uuid(self.database, row[0]) for row in read(self.database, lambda db: rows(db, sql, type_))]
 
     def sql(self, statement: str, *values: Any) -> None:
         """Change the database behind the engine's back."""

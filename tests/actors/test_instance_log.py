@@ -7,6 +7,7 @@ from contextvars import copy_context
 
 import pytest
 import trio
+import trio.lowlevel
 
 from callsheet import Out, SyncOut, task
 
@@ -191,7 +192,7 @@ async def test_a_flood_from_a_thread_holds_nobody_up(real_stage, thread_door):
 
 async def test_a_thread_with_a_loop_of_its_own_prints_into_its_instance(real_stage, thread_door):
     async def inner() -> None:
-        await trio.sleep(0)
+        await trio.lowlevel.checkpoint()
         print("from another loop")
 
     @task

@@ -8,7 +8,7 @@ from actors.messages import Order
 from actors.supervisor import BUS_ROOM, Rules
 from callsheet import Out, task
 from callsheet.instants import HOUR, MINUTE, SECOND, format_instant
-from storage.journal.commands import KeepEvent, PauseSchedule
+from storage.journal.commands import KeepEvent, PauseSchedule, TriggerSchedule
 
 PATIENT = Rules(longest_wait=2 * 86_400)  # so that years pass quickly; the clock steps of these tests are none
 
@@ -198,3 +198,22 @@ async def test_a_schedule_whose_trigger_fails_is_blocked_alone(autojump_clock, s
         play.sql("UPDATE schedule SET trigger = '{\"every\": \"x\"}' WHERE id = 'broken'")
         await trio.sleep(25)
         assert [one.schedule for one in play.instances()] == ["sound", "sound"]
+
+
+async def test_a_clock_set_back_costs_no_run_its_state(autojump_clock, stage):
+    @task
+    class Tally:
+        value: int = 0
+
+        async def __call__(self, _in: None, out: Out[int]) -> None:
+            self.value += 1
+            await out.send(self.value)
+
+    async with stage.play([Tally]) as play:
+        await play.put("counts", Tally, {"every": "1h"})
+        await trio.sleep(60)
+        stage.clock.step(-HOUR)
+        for expected in (1, 2, 3):
+            instance = await play.order(TriggerSchedule("counts"))
+            await play.ended(instance)
+            assert play.outputs(instance) == [expected]

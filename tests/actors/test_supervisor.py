@@ -2,6 +2,7 @@ from uuid import UUID
 
 import pytest
 import trio
+import trio.lowlevel
 
 from actors.inbox import ask, order
 from actors.messages import Census, WhenIdle
@@ -243,16 +244,15 @@ async def test_whoever_waits_for_an_answer_when_the_engine_is_killed_is_told_so(
             except Unavailable as error:
                 answers.append(str(error))
 
-    async with trio.open_nursery() as askers:
-        async with stage.play([nap], door=door) as play:
-            await play.start(nap, 600.0)
-            door.closed = True
-            askers.start_soon(try_to, play.start, nap, 1.0)
-            await trio.sleep(1)
-            askers.start_soon(try_to, play.start, nap, 1.0)
-            askers.start_soon(try_to, ask, play.engine.tipman, WhenIdle)
-            await trio.sleep(1)
-            play.kill()
+    async with trio.open_nursery() as askers, stage.play([nap], door=door) as play:
+        await play.start(nap, 600.0)
+        door.closed = True
+        askers.start_soon(try_to, play.start, nap, 1.0)
+        await trio.sleep(1)
+        askers.start_soon(try_to, play.start, nap, 1.0)
+        askers.start_soon(try_to, ask, play.engine.tipman, WhenIdle)
+        await trio.sleep(1)
+        play.kill()
     assert len(answers) == 3
     assert answers.count("The service is stopping.") == 2
     assert sum(isinstance(one, UUID) for one in answers) == 1  # it was committed, and so it was answered
@@ -304,7 +304,7 @@ async def test_starts_and_ends_are_told_to_whoever_watches(autojump_clock, stage
         instance = await play.start(quick)
         with trio.fail_after(5):
             while "ended" not in "".join(told):
-                await trio.sleep(0)
+                await trio.lowlevel.checkpoint()
     assert "".join(told).splitlines() == [f"started  quick  {instance}", "ended    quick  succeeded after 0.000 s"]
 
 
@@ -317,10 +317,10 @@ async def test_a_watcher_who_fails_now_and_then_is_not_the_end_of_the_engine(aut
         raise OSError("nobody reads this")
 
     async with stage.play([quick], write=broken) as play:
-        for number in range(10):
-            await trio.sleep(20)
+        for number in range(1, 11):
+            await trio.sleep(40)
             instance = await play.start(quick)
-            with trio.fail_after(5):
-                while failures < number:
-                    await trio.sleep(0)
             assert (await play.ended(instance)).outcome == "succeeded"
+            with trio.fail_after(5):
+                while failures < 2 * number:
+                    await trio.lowlevel.checkpoint()

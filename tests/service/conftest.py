@@ -110,6 +110,31 @@ class Service:
         """Wait for a line with `text` on standard output (or, `errors`, standard error) and return it."""
         return str(until(lambda: next((line for line in list(getattr(self, lines)) if text in line), None)))
 
+    def due_times(self, slug: str, last: str) -> list[str]:
+        """Return what the trigger of a schedule says: every due time from its creation to `last`."""
+        schedule = self.get(f"/v1/schedules/{slug}").body
+        found: list[str] = []
+        after = schedule["created_at"]
+        while not found or found[-1] < last:
+            page = self.post("/v1/schedules/preview", {"trigger": schedule["trigger"], "after": after, "limit": 200})
+            found += [item["due_at"] for item in page["items"]]
+            if len(page["items"]) < 200:
+                break
+            after = found[-1]
+        return found[: found.index(last) + 1]
+
+    def account(self, slug: str) -> list[dict[str, Any]]:
+        """Return a ledger, oldest first, that holds every due time up to its newest exactly once."""
+        entries = self.items(f"/v1/schedules/{slug}/ledger")[::-1]
+        due = self.due_times(slug, entries[-1].get("due_at") or entries[-1]["last_due"])
+        for entry in entries:
+            count = entry.get("count", 1)
+            told = entry.get("due_at") or entry["first_due"], entry.get("due_at") or entry["last_due"]
+            assert told == (due[0], due[count - 1]), f"a hole or a double in the ledger of {slug}: {entry}"
+            del due[:count]
+        assert not due
+        return entries
+
     def signal(self, number: int) -> float:
         """Send a signal and return when."""
         self.process.send_signal(number)
@@ -179,7 +204,25 @@ class Launcher:
         service = Service(self.folder, process, url=f"http://127.0.0.1:{port}" if port else "")
         self.started.append(service)
         service.readers += _readers(service)
-        return _listening(service) if up else service
+        return self.ready(service) if up else service
+
+    @staticmethod
+    def ready(service: Service) -> Service:
+        """Wait until a service answers, and return it."""
+
+        def address() -> str | None:
+            assert service.process.poll() is None, "".join(service.errors)
+            return service.url or next((line.split()[-1] for line in list(service.out) if " listens on " in line), None)
+
+        def is_ready() -> bool:
+            assert service.process.poll() is None, "".join(service.errors)
+            with suppress(OSError, http.client.HTTPException):
+                return service.get("/readyz").status == 200
+            return False
+
+        service.url = until(address)
+        until(is_ready)
+        return service
 
     def write_tasks(self, code: str) -> None:
         """Write the code of some tasks where the next process finds it."""
@@ -227,22 +270,6 @@ def _read(pipe: Any, lines: list[str]) -> None:
     with suppress(ValueError, OSError):
         for line in pipe:
             lines.append(line.decode())  # noqa: PERF402 - others look while it grows
-
-
-def _listening(service: Service) -> Service:
-    def address() -> str | None:
-        assert service.process.poll() is None, "".join(service.errors)
-        return service.url or next((line.split()[-1] for line in list(service.out) if " listens on " in line), None)
-
-    def ready() -> bool:
-        assert service.process.poll() is None, "".join(service.errors)
-        with suppress(OSError, http.client.HTTPException):
-            return service.get("/readyz").status == 200
-        return False
-
-    service.url = until(address)
-    until(ready)
-    return service
 
 
 @pytest.fixture

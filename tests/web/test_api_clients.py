@@ -4,6 +4,7 @@ import json
 import random
 
 import trio
+
 from web.worker import Limits
 
 EVERY = {"task": "quick", "trigger": {"every": "10s"}}
@@ -53,7 +54,7 @@ async def test_a_command_is_done_wholly_or_not_at_all_when_its_client_leaves(api
     assert {done.count(tag) for tag in done} == {3}
     assert {f"c{number}" for number in answered} <= set(done)
     assert len(answered) > 100
-    await api.until("/v1/stats", lambda stats: stats["outcomes"]["succeeded"] == len(done))
+    await api.until("/v1/stats", lambda stats: stats["outcomes"]["succeeded"] >= len(done))
 
 
 async def test_five_hundred_slow_clients_do_not_hold_a_fast_one(serving, tmp_path):

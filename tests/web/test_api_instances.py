@@ -241,8 +241,7 @@ async def test_what_runs_tells_where_it_stands(api):
 # Many at once
 
 
-async def test_ten_thousand_start_in_one_request(api_on_each):
-    api = api_on_each
+async def test_ten_thousand_start_in_one_request(api):
     items = [{"task": "say", "input": {"text": str(number)}} for number in range(10_000)]
     response = await api.post("/v1/instances/batch", json={"items": items})
 

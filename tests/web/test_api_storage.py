@@ -70,7 +70,7 @@ async def test_an_end_that_cannot_be_written_down_is_written_down_later(impatien
 
 
 async def test_a_full_database_is_told_as_such(api):
-    """As SQLite tells it: a limit of pages stands for the disk."""
+    """Told by SQLite itself: a limit of pages stands for the disk."""
     await api.put(A, json=EVERY)
     await api.door.write(limit_pages, api.database, 1)
     large = {

@@ -1,0 +1,214 @@
+"""Promises about speed that do not depend on a stopwatch: nothing reads a whole table, nothing sorts without bound.
+
+A recorder stands where the dialect does and notes every statement of a full scenario; each is then explained by the
+database itself. `BOUNDED` lists the few that may read more than an index tells them to, with the reason.
+"""
+
+import json
+import re
+from itertools import product
+
+import pytest
+from attrs import evolve
+
+from callsheet.instants import SECOND
+from callsheet.lifecycle import OUTCOMES
+from storage.journal.commands import (
+    CancelInstance,
+    CancelInstances,
+    DeleteSchedule,
+    KeepLog,
+    KeepOutput,
+    MarkStuck,
+    PauseSchedule,
+    RerunInstance,
+    ResumeSchedule,
+    Start,
+    StartInstances,
+    StopNode,
+    TriggerSchedule,
+)
+from storage.queries.instances import Filter, first_outputs, list_instances, list_log, list_outputs, unfinished
+from storage.queries.ledger import ledger
+from storage.queries.nodes import list_nodes
+from storage.queries.schedules import count_schedules, has_schedule, list_schedules, upcoming_of, upcoming_of_all
+from storage.queries.stats import stats
+
+BOUNDED = {
+    "FROM node": "one row for each boot",
+    "UPDATE node": "one row for each boot",
+    "SELECT state, count(*) FROM schedule": "once at the start, from an index alone",
+    "SELECT o.fate, sum(o.count) FROM omission": "figures that are asked for; omissions are few rows",
+    "SELECT DISTINCT state_key FROM instance WHERE state = 'queued'": "sorts what waits, once at the start",
+}
+GROWING = ("schedule", "schedule_tag", "instance", "instance_tag", "output", "log", "omission", "task_state", "event")
+
+
+class Recorder:
+    """A dialect that notes the statements that go through it."""
+
+    def __init__(self, dialect):
+        self._dialect, self.seen = dialect, {}
+
+    def __getattr__(self, name):
+        return getattr(self._dialect, name)
+
+    def marked(self, sql):
+        self.seen[sql] = None
+        return self._dialect.marked(sql)
+
+    def execute(self, cursor, sql, values=()):
+        self.seen[sql] = None
+        return self._dialect.execute(cursor, sql, values)
+
+    def update(self, cursor, sql, rows):
+        self.seen[sql] = None
+        return self._dialect.update(cursor, sql, rows)
+
+
+@pytest.fixture
+def statements(bench):
+    """Return every statement of a scenario in which everything happens once."""
+    recorder = Recorder(bench.database.dialect)
+    bench.database = evolve(bench.database, dialect=recorder)
+    bench.boot()
+    work(bench)
+    look(bench)
+    return [sql for sql in recorder.seen if not sql.startswith("INSERT")]
+
+
+def work(bench):
+    """Give every command, in every shape that changes its statements."""
+    for task in ("noop", "failing", "tally", "again"):
+        bench.put(task, task=task, tags=["x"], overlap="skip" if task == "noop" else "allow")
+    for _ in range(3):
+        for run in bench.claim_after(10):
+            bench.journal.apply([KeepOutput(run.id, 0, 1, b"1"), KeepLog(run.id, 0, 1, "info", "a"), MarkStuck(run.id, "x")])
+            if run.task != "noop":
+                bench.end(run, "failed" if run.task == "failing" else "succeeded", state=b"{}")
+    (run,) = [bench.start()]
+    bench.ask(RerunInstance(run.id))
+    bench.ask(CancelInstance(run.id, None, "api"))
+    for task, schedule, tag in product((None, "noop"), (None, "noop"), (None, "x")):
+        bench.ask(CancelInstances(task, schedule, tag, None, "api"))
+    bench.ask(StartInstances((Start("common", b"null"),) * 3))
+    bench.clock.move(35)
+    bench.boot()
+    bench.claim()
+    bench.ask(TriggerSchedule("noop", overlap="allow"))
+    bench.ask(PauseSchedule("again", until=bench.clock.now() + SECOND))
+    bench.claim_after(1)
+    bench.ask(PauseSchedule("again"))
+    bench.ask(ResumeSchedule("again"))
+    (trigger,) = bench.rows("SELECT trigger FROM schedule WHERE id = 'again'")[0]
+    bench.write("UPDATE schedule SET trigger = 'unreadable' WHERE id = 'again'")
+    bench.claim_after(60)
+    bench.write("UPDATE schedule SET trigger = ? WHERE id = 'again'", trigger)
+    bench.ask(DeleteSchedule("noop", cancel_running=True))
+    bench.put("noop")
+    bench.ask(StopNode())
+
+
+def look(bench):
+    """Ask every question, with every filter that changes its statement."""
+    database = bench.database
+    run = bench.start()
+    filters = product((None, "noop"), (None, "s"), ((), ("running",), OUTCOMES), (None, "x"), (None, 1))
+    for task, schedule, states, tag, since in filters:
+        list_instances(database, Filter(task, schedule, states, tag, since, None), 50, None)
+    for task, state, tag in product((None, "noop"), (None, "active"), (None, "x")):
+        list_schedules(database, task=task, state=state, tag=tag, limit=50, cursor=None)
+    for task, schedule, since in product((None, "noop"), (None, "s"), (None, 1)):
+        stats(database, task=task, schedule=schedule, since=since)
+    ledger(database, "noop", 50, None)
+    for question in (list_outputs, list_log):
+        question(database, run.id, 50, None)
+    first_outputs(database, run.id)
+    unfinished(database)
+    list_nodes(database)
+    count_schedules(database)
+    has_schedule(database, "noop")
+    upcoming_of(database, "noop", 50)
+    upcoming_of_all(database, 50, None)
+
+
+def is_bounded(sql):
+    return any(sql.startswith(known) or f" {known} " in sql for known in BOUNDED)
+
+
+def is_merge(sql):
+    return " UNION ALL " in sql
+
+
+def explained_by_sqlite(bench, sql):
+    """Return what is wrong with the plan of a statement."""
+    lines = [row[3] for row in bench.rows(f"EXPLAIN QUERY PLAN {sql}", *[None] * sql.count("?"))]
+    scans = [line for line in lines if re.match(rf"SCAN ({'|'.join(GROWING)}|[a-z])\b", line) and not is_part(line)]
+    sorts = [] if is_merge(sql) else [line for line in lines if "TEMP B-TREE" in line]
+    return scans + sorts
+
+
+def is_part(line):
+    """Tell whether a scan is of a part of a merge, which is no longer than the page."""
+    return line == "SCAN b" or line == "SCAN latest"
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_sqlite_reads_by_index_only(bench, statements):
+    wrong = {sql: explained_by_sqlite(bench, sql) for sql in statements if not is_bounded(sql)}
+
+    __import__("pprint").pprint({sql: lines for sql, lines in wrong.items() if lines}, width=200)
+    assert {sql: lines for sql, lines in wrong.items() if lines} == {}
+    assert len(statements) > 60
+
+
+FILL = """
+INSERT INTO schedule SELECT 's' || n, 'task' || n % 7, '{}', '{}', 'skip', 'latest', 0, 0, NULL, '[]', 'active', NULL, 1, n, n,
+    n, n + 1000000, n + 1000000 FROM generate_series(1, 3000) n;
+INSERT INTO instance SELECT gen_random_uuid(), 'task' || n % 7, 's' || n % 3000 + 1, n, 1, 'schedule',
+    CASE WHEN n % 100 = 0 THEN 'running' WHEN n % 50 = 0 THEN 'queued' WHEN n % 10 = 0 THEN 'failed' ELSE 'succeeded' END,
+    '{}', NULL, '[]', 'n', gen_random_uuid(), NULL, CASE WHEN n % 100 = 50 THEN n END,
+    CASE WHEN n % 9 = 0 THEN 'key' || n % 90 END, n FROM generate_series(1, 8000) n;
+INSERT INTO omission (schedule, fate, reason, first_due, last_due, count)
+    SELECT 's' || n % 3000 + 1, 'skipped', 'overlap', n, n, 1 FROM generate_series(1, 6000) n;
+INSERT INTO schedule_tag SELECT 'tag' || n % 5, 's' || n FROM generate_series(1, 3000) n;
+INSERT INTO instance_tag SELECT 'tag' || row_number() OVER () % 5, id FROM instance;
+INSERT INTO output SELECT id, n, 1, '1' FROM instance, generate_series(0, 1) n;
+INSERT INTO log SELECT id, n, 1, 'info', '1' FROM instance, generate_series(0, 1) n;
+INSERT INTO task_state SELECT 'key' || n, '{}', 1, gen_random_uuid(), n FROM generate_series(1, 2000) n;
+"""
+
+
+def explained_by_postgres(bench, sql):
+    """Return what is wrong with the plan of a statement, with whatever parameters (a generic plan)."""
+    numbers = iter(range(1, 1000))
+    text = re.sub(r"\?", lambda _: f"${next(numbers)}", sql)
+    bench.write("SET LOCAL enable_seqscan = off")
+    (plan,) = bench.rows(f"EXPLAIN (GENERIC_PLAN, FORMAT JSON) {text}")[0]
+    plan = json.loads(plan) if isinstance(plan, str) else plan
+    return list(faults(plan[0]["Plan"], limited=False, merge=is_merge(sql)))
+
+
+def faults(node, *, limited, merge):
+    """Yield scans of whole tables and sorts without bound; below a limit, a walk along an index is no scan."""
+    kind, of = node["Node Type"], node.get("Relation Name")
+    bound = "Index Cond" in node or limited
+    if of in GROWING and (kind == "Seq Scan" or (kind.startswith("Index") and not bound)):
+        yield f"{kind} of {of} by {node.get('Index Name')}: {node.get('Filter')}"
+    if "Sort" in kind and not merge:
+        yield f"{kind} by {node['Sort Key']}"
+    below = kind == "Limit" or (limited and kind in ("Nested Loop", "Result", "LockRows", "Subquery Scan"))
+    for child in node.get("Plans", ()):
+        yield from faults(child, limited=below, merge=merge)
+
+
+@pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
+def test_postgres_reads_by_index_only(bench, statements):
+    for statement in FILL.split(";\n")[:-1]:
+        bench.write(statement)
+    bench.write("ANALYZE")
+    wrong = {sql: explained_by_postgres(bench, sql) for sql in statements if not is_bounded(sql)}
+
+    __import__("pprint").pprint({sql: lines for sql, lines in wrong.items() if lines}, width=200)
+    assert {sql: lines for sql, lines in wrong.items() if lines} == {}
+    assert len(statements) > 60

@@ -1,0 +1,376 @@
+"""The documentation says what the code does: nothing public is missing in it, no link is dead, its commands work.
+
+`python tests/test_docs.py` writes the pictures of docs/reference/lifecycle.md anew.
+"""
+
+import fnmatch
+import inspect
+import json
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from quart_trio import QuartTrio
+
+import callsheet
+import callsheet.tasks
+from callsheet import cli, lifecycle, service
+from callsheet.errors import CallsheetError
+from callsheet.settings import Settings
+from callsheet.tasks import Registry
+from storage.journal import facts
+from web import problems
+from web.app import create_app
+
+ROOT = Path(__file__).parents[1]
+REFERENCE = ROOT / "docs" / "reference"
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/*.md")])
+CODE = [path for folder in ("callsheet", "actors", "storage", "web") for path in (ROOT / folder).rglob("*.py")]
+
+
+def read(path):
+    """Return the text of a page under the root."""
+    return (ROOT / path).read_text()
+
+
+def rows(text):
+    """Return the rows of all tables as lists of cells."""
+    lines = [line.strip() for line in text.splitlines() if line.startswith("|")]
+    return [re.split(r"(?<!\\)\|", line.strip("|")) for line in lines]
+
+
+def first_words(text):
+    """Return what stands in backticks in the first cell of each row."""
+    return [word for row in rows(text) for word in re.findall(r"`([^`]+)`", row[0])]
+
+
+def section(text, heading):
+    """Return the part of a page below a heading."""
+    part = re.split(rf"^#+ {re.escape(heading)}$", text, maxsplit=1, flags=re.MULTILINE)[1]
+    return re.split(r"^## ", part, maxsplit=1, flags=re.MULTILINE)[0]
+
+
+# --- the reference is complete ---
+
+
+def test_every_route_is_documented_and_every_documented_route_exists():
+    app: QuartTrio = create_app(None, insecure=False)
+    exist = {
+        (method, re.sub(r"<[^>]+>", "{}", rule.rule))
+        for rule in app.url_map.iter_rules()
+        for method in rule.methods - {"HEAD", "OPTIONS"}
+    }
+    found = re.findall(r"^\| `(GET|POST|PUT|PATCH|DELETE) (/[^`]*)`", read("docs/reference/rest.md"), re.MULTILINE)
+    documented = {(method, re.sub(r"{[^}]+}", "{}", path)) for method, path in found}
+
+    assert documented == exist
+
+
+def test_every_field_of_an_answer_is_documented():
+    source = read("web/representations.py")
+    names = set(re.findall(r'^ +"([a-z_]+)":', source, re.MULTILINE)) | set(re.findall(r'body\["([a-z_]+)"\]', source))
+    documented = set(re.findall(r"`([a-z_0-9]+)`", read("docs/reference/rest.md")))
+
+    assert names - documented == set()
+
+
+def test_every_flag_and_variable_is_documented():
+    text = read("docs/reference/settings.md")
+    (serve,) = cli._parser()._subparsers._group_actions[0].choices.values()
+    flags = {option for action in serve._actions for option in action.option_strings if option.startswith("--")}
+    variables = {f"CALLSHEET_{name.upper()}" for name in Settings.__annotations__}
+    table = [row for row in rows(text) if "CALLSHEET_" in " ".join(row)]
+
+    assert {re.search(r"--[a-z-]+", row[0])[0] for row in table} == flags - {"--help"}
+    assert {re.search(r"CALLSHEET_[A-Z_]+", row[1])[0] for row in table} == variables
+    for row in table:  # the variable beside a flag is that flag's own
+        flag = re.search(r"--([a-z-]+)", row[0])[1]
+        assert f"`CALLSHEET_{flag.upper().replace('-', '_')}`" in row[1]
+
+
+def test_every_exit_code_is_documented():
+    codes = {service.STOPPED, service.GAVE_UP, service.REFUSED, 2}
+    documented = section(read("docs/reference/settings.md"), "Exit codes")
+
+    assert {int(row[0]) for row in rows(documented) if row[0].strip().isdigit()} == codes
+
+
+def test_every_event_is_documented():
+    told = {
+        kind.type for kind in vars(facts).values() if inspect.isclass(kind) and isinstance(vars(kind).get("type"), str)
+    }
+    for path in CODE:
+        told |= set(re.findall(r'(?:KeepEvent|NodeSaid)\(\s*"([a-z_.]+)"', path.read_text()))
+
+    documented = {word for word in first_words(read("docs/reference/events.md")) if "." in word}
+    assert documented == told
+
+
+def test_every_kind_of_problem_is_documented_with_its_status():
+    kinds = {(error.kind, error.status) for error in descendants(CallsheetError) if answers_http(error)}
+    kinds |= {(kind, status) for status, kind in problems.KINDS.items()} | {("internal", 500)}
+    for path in (ROOT / "web").rglob("*.py"):
+        kinds |= {(kind, int(status)) for status, kind in re.findall(r'problem\((\d+), "([a-z-]+)"', path.read_text())}
+    table = rows(section(read("docs/reference/errors.md"), "Problems"))
+
+    documented = {(row[0].strip(" `"), int(row[1])) for row in table if row[1].strip().isdigit()}
+    assert documented == kinds
+
+
+def test_every_other_kind_of_error_is_documented():
+    text = read("docs/reference/errors.md")
+
+    for error in descendants(CallsheetError):
+        if "kind" in vars(error) and not answers_http(error):
+            assert f"`{error.kind}`" in text
+            assert error.__module__ == "callsheet.errors" or f"`{error.__name__}`" in text
+
+
+def descendants(kind):
+    """Yield all classes below a class."""
+    for child in kind.__subclasses__():
+        yield child
+        yield from descendants(child)
+
+
+def answers_http(error):
+    """Tell whether an error is one that the API answers with: it has a status of its own."""
+    return error.status != CallsheetError.status
+
+
+def test_every_built_in_task_is_documented():
+    tasks = Registry()
+    tasks.load_builtin()
+
+    documented = first_words(section(read("docs/reference/tasks.md"), "Built in"))
+    assert set(documented) == set(tasks)
+
+
+def test_everything_an_author_imports_is_documented():
+    text = read("docs/reference/tasks.md")
+    options = {name for name in inspect.signature(callsheet.task).parameters if name != "body"}
+    members = {name for face in (callsheet.Out, callsheet.SyncOut) for name in dir(face) if not name.startswith("_")}
+    fields = {field.name for field in callsheet.Result.__attrs_attrs__}
+
+    assert set(first_words(section(text, "What `callsheet` exports"))) == set(callsheet.__all__)
+    assert set(first_words(section(text, "`@task(…)`"))) == options
+    named = {word.split("(")[0] for word in first_words(section(text, "`Out` and `SyncOut`"))}
+    assert named == members
+    assert fields <= set(first_words(section(text, "`run` and `run_sync`")))
+
+
+def test_every_state_and_fate_is_explained():
+    text = read("docs/reference/lifecycle.md")
+    wanted = {*lifecycle.INSTANCE_STATES, *lifecycle.SCHEDULE_STATES, *lifecycle.FATES}
+
+    assert wanted <= set(first_words(text))
+    assert set(first_words(section(text, "Omissions"))) == set(lifecycle.FATES)
+    assert all(f"`{cause}`" in read("docs/reference/rest.md") for cause in lifecycle.CAUSES)
+
+
+# --- pictures from the tables ---
+
+PICTURES = (
+    ("instances", lifecycle.INSTANCE_MOVES, lifecycle.UNFINISHED),
+    ("schedules", lifecycle.SCHEDULE_MOVES, ("active",)),
+)
+
+
+def picture(moves, begin):
+    """Draw a table of moves as a state diagram, and as a table; `begin` are the states that come first."""
+    ends = [state for state, following in moves.items() if not following]
+    arrows = [f"    {state} --> {after}" for state, following in moves.items() for after in following]
+    lines = ["```mermaid", "stateDiagram-v2", *(f"    [*] --> {state}" for state in begin), *arrows]
+    lines += [f"    {state} --> [*]" for state in ends] + ["```", "", "| from | to |", "|---|---|"]
+    named = [(state, ", ".join(f"`{after}`" for after in following)) for state, following in moves.items()]
+    return "\n".join(lines + [f"| `{state}` | {after or 'nothing: it is over'} |" for state, after in named])
+
+
+def with_pictures(page):
+    """Return a page with its pictures as they should be."""
+    for mark, moves, begin in PICTURES:
+        head, rest = page.split(f"<!-- {mark} -->", 1)
+        tail = rest.split("<!-- end -->", 1)[1]
+        page = f"{head}<!-- {mark} -->\n\n{picture(moves, begin)}\n\n<!-- end -->{tail}"
+    return page
+
+
+def test_the_pictures_of_states_are_those_of_the_tables():
+    page = read("docs/reference/lifecycle.md")
+
+    assert page == with_pictures(page)
+
+
+# --- links and names ---
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_link_leads_somewhere(page):
+    text = re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        if re.match(r"https?:", target):
+            continue
+        path, _, anchor = target.partition("#")
+        wanted = (page.parent / path).resolve() if path else page
+        assert wanted.exists(), target
+        assert not anchor or anchor in anchors(wanted), target
+
+
+def anchors(page):
+    """Return the anchors of a page's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_file_and_test_that_a_page_names_exists(page):
+    text = page.read_text()
+    tests = {
+        name for path in (ROOT / "tests").rglob("test_*.py") for name in re.findall(r"def (test_\w+)", path.read_text())
+    }
+
+    for path in re.findall(r"`((?:callsheet|actors|storage|web|tests|docs|examples|benchmarks)/[\w./-]*)`", text):
+        assert (ROOT / path).exists(), path
+    for name in re.findall(r"`(test_\w+)`", text):
+        assert name in tests, name
+
+
+def test_every_decision_is_in_the_index():
+    index = read("docs/decisions/README.md")
+
+    for record in (ROOT / "docs" / "decisions").glob("0*.md"):
+        assert f"({record.name})" in index, record.name
+        assert re.match(rf"# {record.name[:4]}: .+", record.read_text())
+        assert re.findall(r"^## (.+)$", record.read_text(), re.MULTILINE) == ["Context", "Decision", "Consequences"]
+
+
+def test_the_changelog_knows_this_version():
+    assert f"## [{callsheet.__version__}]" in read("CHANGELOG.md")
+
+
+# --- the commands work ---
+#
+# A fenced block says behind its language what it is for: a file name (write it), `run` (do it), `answer` (the block
+# before it answers at least this; … stands for anything). Starting and killing the service is done by the test.
+
+BLOCK = re.compile(r"^```(\w+) ([\w.]+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+RUN = [page for page in PAGES if any(mark == "run" for _, mark, _ in BLOCK.findall(page.read_text()))]
+EXAMPLE = re.compile(r"2026-11-23T[\d:.]+Z|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")  # as good as …
+PATIENCE = 20  # seconds for an answer to become what the page says
+
+
+class Reader:
+    """Does what a page says, in a folder of its own."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.port = free_port()
+        self.process = None
+
+    def write(self, name, text):
+        """Save a file; one that is a test is run, too."""
+        (self.folder / name).write_text(text)
+        if name.startswith("test_"):
+            command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", name]
+            subprocess.run(command, cwd=self.folder, check=True, timeout=60)
+
+    def run(self, text):
+        """Do each command of a block; return the output of the last."""
+        shown = ""
+        for command in re.sub(r"\\\n", "", text).splitlines():
+            if "callsheet serve" in command or command == "make run":
+                self.kill()
+                if not command.startswith("pkill"):
+                    self.serve("--demo" if command == "make run" else command.split("callsheet serve", 1)[1])
+            else:
+                shown = self.shell(command)
+        return shown
+
+    def shell(self, command):
+        """Run a command of the page against our own port."""
+        here = command.replace("localhost:8080", f"127.0.0.1:{self.port}").replace("curl ", "curl -sS ", 1)
+        done = subprocess.run(
+            ["bash", "-c", here], cwd=self.folder, capture_output=True, text=True, timeout=30, check=False
+        )
+        assert done.returncode == 0, f"{command}\n{done.stderr}"
+        return done.stdout
+
+    def serve(self, flags):
+        """Start the service and wait until it listens."""
+        command = [sys.executable, "-m", "callsheet", "serve", "--port", str(self.port), *flags.split()]
+        self.process = subprocess.Popen(command, cwd=self.folder, stdout=subprocess.DEVNULL)
+        deadline = time.monotonic() + 30
+        while self.shell("curl http://localhost:8080/readyz || true") == "":
+            assert self.process.poll() is None, f"{command} ended"
+            assert time.monotonic() < deadline, f"{command} does not answer"
+
+    def kill(self):
+        """Kill the service without warning."""
+        if self.process is not None:
+            self.process.send_signal(signal.SIGKILL)
+            self.process.wait()
+            self.process = None
+
+
+def free_port():
+    """Return a port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@pytest.fixture
+def reader(tmp_path):
+    """A reader whose service is gone afterwards."""
+    one = Reader(tmp_path)
+    yield one
+    one.kill()
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
+@pytest.mark.parametrize("page", RUN, ids=lambda page: str(page.relative_to(ROOT)))
+def test_the_commands_of_a_page_do_what_it_says(page, reader):
+    blocks = BLOCK.findall(page.read_text())
+    for (language, mark, text), after in zip(blocks, [*blocks[1:], ("", "", "")], strict=True):
+        assert (language, mark) in {("sh", "run"), ("json", "answer"), ("python", mark)}
+        if mark == "run":
+            before, shown = text, reader.run(text)
+            assert after[1] == "answer" or '"/problems/' not in shown, shown
+        elif mark == "answer":
+            expect(reader, before, shown, json.loads(text))
+        else:
+            reader.write(mark, text)
+
+
+def expect(reader, command, shown, wanted):
+    """Compare an answer with the page; what only reads is asked again until it fits, or patience ends."""
+    deadline = time.monotonic() + PATIENCE
+    while not fits(json.loads(shown), wanted):
+        patient = command.startswith("curl") and " -X" not in command and time.monotonic() < deadline
+        assert patient, f"{command}\nanswered {shown}\ninstead of {json.dumps(wanted)}"
+        time.sleep(0.1)
+        shown = reader.run(command)
+
+
+def fits(found, wanted):
+    """Tell whether an answer has at least what is wanted: lists in any order, … for anything."""
+    if isinstance(wanted, dict):
+        return isinstance(found, dict) and all(name in found and fits(found[name], wanted[name]) for name in wanted)
+    if isinstance(wanted, list):
+        return isinstance(found, list) and all(any(fits(one, each) for one in found) for each in wanted)
+    if isinstance(wanted, str):
+        pattern = re.sub(r"([\[*?])", r"[\1]", EXAMPLE.sub("…", wanted)).replace("…", "*")
+        return isinstance(found, str) and fnmatch.fnmatchcase(found, pattern)
+    return bool(found == wanted)
+
+
+if __name__ == "__main__":
+    target = REFERENCE / "lifecycle.md"
+    target.write_text(with_pictures(target.read_text()))
+    sys.stdout.write(f"wrote {target.relative_to(ROOT)}\n")
