@@ -128,10 +128,20 @@ class InstancePen:
         except trio.BrokenResourceError:
             return  # a thread that outlived the engine: nobody listens any more
 
-    async def report(self, command: Command) -> None:
-        """Hand over what was held back, then the last word; nobody takes it when the engine has broken down."""
+    def reported(self, command: Command) -> bool:
+        """Hand over the last word if there is room for it at once, which there nearly always is."""
         for level, text in self._pieces.rest():
             self.write_line(level, text)
+        if self._held:
+            return False
+        try:
+            self._bus.send_nowait(Order(command))
+        except (trio.WouldBlock, trio.BrokenResourceError):
+            return False
+        return True
+
+    async def report(self, command: Command) -> None:
+        """Hand over what was held back, then the last word; nobody takes it when the engine has broken down."""
         with suppress(trio.BrokenResourceError):
             for held in self._held:
                 await self._bus.send(held)
@@ -179,8 +189,9 @@ async def perform(live: Live, task: Task[Any, Any], bus: trio.MemorySendChannel[
     )
     error = None  # a traceback kept alive would keep all that the task held alive
     current_pen.set(None)
-    with trio.CancelScope(shield=True):
-        await pen.report(report)
+    if not pen.reported(report):
+        with trio.CancelScope(shield=True):
+            await pen.report(report)
 
 
 async def _guarded(live: Live, task: Task[Any, Any], pen: InstancePen) -> tuple[bytes | None, BaseException | None]:

@@ -29,7 +29,7 @@ OUTAGE = 2.0  # seconds: a longer silence of the database is downtime
 
 @define
 class Watch:
-    """The wall clock as the scheduler trusts it: how far it stood from the monotonic clock, since when, and its time."""
+    """The wall clock as the scheduler trusts it: how far it is from the monotonic clock, since when, and its time."""
 
     clock: Clock
     offset: int

@@ -17,8 +17,8 @@ SCHEDULE_STATES: Final = ("active", "paused", "blocked", "finished", "deleted")
 
 SCHEDULE_MOVES: Final[dict[str, tuple[str, ...]]] = {
     "active": ("paused", "blocked", "finished", "deleted"),
-    "paused": ("active", "finished", "deleted"),
-    "blocked": ("active", "paused", "deleted"),
+    "paused": ("active", "blocked", "finished", "deleted"),
+    "blocked": ("active", "paused", "finished", "deleted"),
     "finished": ("active", "deleted"),
     "deleted": ("active",),  # the same id may be created again
 }

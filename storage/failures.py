@@ -44,7 +44,7 @@ def connection_lost(error: BaseException) -> bool:
     """Tell whether the error is a PostgreSQL connection that went away."""
     return any(
         isinstance(cause, psycopg2.OperationalError | psycopg2.InterfaceError)
-        and (cause.pgcode or "08")[:2] in ("08", "57")
+        and (cause.pgcode or "08").startswith(("08", "57P"))
         for cause in _causes(error)
     )
 

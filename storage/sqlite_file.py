@@ -93,7 +93,7 @@ def _check_whole(path: Path, connection: sqlite3.Connection) -> None:
         return
     (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
     if verdict != "ok":
-        raise RefusedToStart(f"The database {path} is corrupt ({verdict}): restore a backup.")
+        raise RefusedToStart(f"The database {path} is corrupt ({verdict.splitlines()[-1]}): restore a backup.")
 
 
 def prepare(path: Path, now: int) -> None:

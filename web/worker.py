@@ -13,6 +13,7 @@ import resource
 from contextlib import suppress
 from functools import partial
 from math import inf
+from typing import Any
 
 import h11
 import trio
@@ -274,8 +275,26 @@ def _ends(stream: trio.SocketStream) -> tuple[tuple[str, int] | None, tuple[str,
         return None, None
 
 
+class _LastRequest(h11.Connection):
+    """Ignores what follows a request that said it is the last: it must not turn an answer into a 400."""
+
+    def next_event(self) -> Any:
+        """Return the next event, none after the last request."""
+        return h11.NEED_DATA if self.their_state is h11.MUST_CLOSE else super().next_event()
+
+
 class _Http1(H11Protocol):
     """HTTP/1.1 and nothing else: offers to upgrade to HTTP/2 or WebSocket are ignored (RFC 9110, 7.8)."""
+
+    def __init__(self, *parts: Any) -> None:
+        super().__init__(*parts)
+        self.connection = _LastRequest(h11.SERVER, max_incomplete_event_size=self.config.h11_max_incomplete_size)
+
+    async def handle(self, event: Event) -> None:
+        """Take bytes from the client, unless it has said that nothing more comes."""
+        if isinstance(event, RawData) and self.connection.their_state is h11.MUST_CLOSE:
+            return
+        await super().handle(event)
 
     async def stream_send(self, event: StreamEvent) -> None:
         """Send a part of the answer, unless the connection is over."""

@@ -29,10 +29,7 @@ _DUE = (
     "FROM schedule s WHERE s.next_fire <= ? ORDER BY s.next_fire LIMIT ?"
 )
 _MOVE = "UPDATE schedule SET last_due = ?, next_due = ?, next_fire = ?, state = ?, state_reason = ? WHERE id = ?"
-_RIPE = (
-    "SELECT id FROM instance WHERE start_after <= ? AND start_after IS NOT NULL AND state = 'queued' "
-    "ORDER BY start_after LIMIT ?"
-)
+_RIPE = "SELECT id FROM instance WHERE start_after <= ? AND start_after IS NOT NULL ORDER BY start_after LIMIT ?"
 _NEXT_FIRE = "SELECT min(next_fire) FROM schedule WHERE next_fire IS NOT NULL"
 _NEXT_RETRY = "SELECT min(start_after) FROM instance WHERE start_after IS NOT NULL"
 _LATEST_OMISSION = (

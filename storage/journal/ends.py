@@ -89,7 +89,7 @@ def start_retry(work: Work, run: InstanceStarted, start_after: int) -> None:
         schedule=run.schedule,
         due_at=run.due_at,
         attempt=run.attempt + 1,
-        retry_of=run.retry_of or run.id,
+        retry_of=run.retry_of if run.attempt > 1 and run.retry_of else run.id,
         start_after=start_after,
     )
 

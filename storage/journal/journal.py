@@ -6,6 +6,7 @@ was lost is settled by reading back the number that each transaction leaves in t
 """
 
 import logging
+import time
 from collections.abc import Callable, Mapping
 from itertools import groupby
 from typing import Any
@@ -55,6 +56,8 @@ _BY_ENTITY = (
     commands.ResumeSchedule,
     commands.DeleteSchedule,
 )
+SETTLE = 60.0  # seconds in which it must turn out whether a commit took place whose reply was lost
+PAUSE = 0.2  # seconds between two tries to find out
 _RETRIES = 2  # of a whole transaction whose connection was lost before the commit
 _FENCED = -1  # in `last_batch`: a later boot has taken over the database, and nothing may be written any more
 _FENCE = "UPDATE node SET last_batch = ? WHERE last_batch >= 0 AND boot <> ?"
@@ -94,7 +97,7 @@ class Journal:
     def register(self) -> None:
         """Write this boot into the node table, before anything else, and shut out all earlier ones."""
         now = self._clock.now()
-        with orm.db_session:
+        with translated(), orm.db_session:
             self._work().execute(_FENCE, _FENCED, self._node.boot)
             self._database.entities.Node(
                 boot=self._node.boot, name=self._node.name, host=self._node.host, pid=self._node.pid,
@@ -157,10 +160,10 @@ class Journal:
         for attempt in range(_RETRIES + 1):
             try:
                 return self._attempt(batch)
+            except GaveUp:
+                raise
             except Exception as error:
-                if not connection_lost(error):
-                    raise
-                if attempt == _RETRIES:
+                if attempt == _RETRIES or not connection_lost(error):
                     raise
         raise AssertionError("unreachable")
 
@@ -196,12 +199,23 @@ class Journal:
             raise GaveUp("Another node has taken over the database: this one may write nothing more.")
 
     def _was_committed(self, error: Exception) -> bool:
-        """Find out whether a commit took place whose reply was lost."""
+        """Find out whether a commit took place whose reply was lost; nothing goes on before that is known."""
         if not connection_lost(error):
             return False
+        deadline = time.monotonic() + SETTLE
+        while time.monotonic() < deadline:
+            try:
+                return self._read_back() == self._batch
+            except Exception as outage:  # noqa: BLE001 - the next try may tell more
+                log.warning("the last transaction cannot be read back yet: %s", outage)
+                time.sleep(PAUSE)
+        raise GaveUp("The database does not tell whether the last transaction took place.") from error
+
+    def _read_back(self) -> int:
+        """Return the number of this boot's last transaction, once none of ours is under way any more."""
         with orm.db_session:
-            row = self._database.entities.Node.get(boot=self._node.boot)
-            return bool(row is not None and row.last_batch == self._batch)
+            row = self._database.entities.Node.get_for_update(boot=self._node.boot)  # waits for a commit still going on
+            return _FENCED if row is None else int(row.last_batch)
 
 
 class Interrupted(CallsheetError):

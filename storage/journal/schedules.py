@@ -166,12 +166,12 @@ def _create(work: Work, slug: str, definition: Definition, old: Any) -> Schedule
 def _forget_state(work: Work, slug: str) -> None:
     """A schedule that is created again is a new one: it inherits no state, and what still runs of the old one saves none."""
     orm.flush()
-    own = "%\n" + slug.replace("_", "!_")
-    work.execute("DELETE FROM task_state WHERE key LIKE ? ESCAPE '!'", own)
+    own = f"{slug}\n", f"{slug}\v"  # from the first to past the last key that `state_key` makes of this schedule
+    work.execute("DELETE FROM task_state WHERE key > ? AND key < ?", *own)
     work.execute(
         "UPDATE instance SET state_key = NULL "
-        "WHERE schedule = ? AND state IN ('queued', 'running') AND state_key LIKE ? ESCAPE '!'",
-        slug, own,
+        "WHERE schedule = ? AND state IN ('queued', 'running') AND state_key > ? AND state_key < ?",
+        slug, *own,
     )  # fmt: skip
 
 

@@ -61,7 +61,8 @@ def rerun_instance(work: Work, command: RerunInstance) -> UUID:
         raise Unknown("instance", command.instance)
     name, stored, timeout, tags = row
     checked = _stored_input(_still_there(work, name), stored)
-    return start_one(work, Start(name, checked, timeout, tuple(msgspec.json.decode(tags))), cause="rerun")
+    start = Start(name, checked, timeout, tuple(msgspec.json.decode(tags)))
+    return start_one(work, start, cause="rerun", retry_of=command.instance)
 
 
 def start_one(
@@ -109,7 +110,9 @@ def release(work: Work, instance: UUID) -> bool:
     row = work.one(_QUEUED, instance)
     task_name, key = row[1], row[9]
     if task_name not in work.tasks or (key is not None and _held(work, key)):
-        work.execute("UPDATE instance SET start_after = NULL WHERE id = ?", instance)  # its time has come: no more looks
+        work.execute(
+            "UPDATE instance SET start_after = NULL WHERE id = ?", instance
+        )  # its time has come: no more looks
         return False
     work.execute(_RELEASE, work.node, work.boot, work.now, instance)
     work.facts.append(_with_state(work, run_of(work, row)))
@@ -130,7 +133,7 @@ def state_key(task: Task[Any, Any], schedule: str | None) -> str | None:
     """Return the key of the state that a run of `task` uses: its schedule's own, or the task's."""
     if not task.stateful:
         return None
-    return f"{task.name}\n{schedule}" if schedule and task.state_scope == "schedule" else task.name
+    return f"{schedule}\n{task.name}" if schedule and task.state_scope == "schedule" else task.name
 
 
 def shorter(one: int | None, other: int | None) -> int | None:

@@ -19,7 +19,7 @@ CREATE TABLE schedule (
     next_fire BIGINT
 ) WITHOUT ROWID;
 CREATE INDEX schedule_fire ON schedule (next_fire) WHERE next_fire IS NOT NULL;
-CREATE INDEX schedule_due ON schedule (next_due) WHERE next_due IS NOT NULL;
+CREATE INDEX schedule_due ON schedule (next_due, id) WHERE next_due IS NOT NULL AND state <> 'blocked';
 CREATE INDEX schedule_state ON schedule (state, id);
 CREATE INDEX schedule_task ON schedule (task, state, id);
 

@@ -117,6 +117,8 @@ def _listing(task: str | None, states: list[str], tag: str | None, after: str, l
         ]
     where, given = ("task = ? AND ", [task]) if task is not None else ("", [])
     branch = f"SELECT * FROM (SELECT {_COLUMNS} FROM schedule WHERE {where}state = ? AND id > ? ORDER BY id LIMIT ?) b"
+    if len(states) == 1:
+        return branch, [*given, *states, after, limit]
     sql = " UNION ALL ".join([branch] * len(states)) + " ORDER BY id LIMIT ?"
     values = [value for state in states for value in (*given, state, after, limit)]
     return sql, [*values, limit]
@@ -149,8 +151,8 @@ def upcoming_of_all(database: Database, limit: int, until: int | None) -> list[C
     Only the schedules with the `limit` soonest next due times can be among them.
     """
     sql = (
-        "SELECT id, task, trigger, next_due FROM schedule WHERE next_due IS NOT NULL AND state = 'active' "
-        "ORDER BY next_due LIMIT ?"
+        "SELECT id, task, trigger, next_due FROM schedule WHERE next_due IS NOT NULL AND state <> 'blocked' "
+        "ORDER BY next_due, id LIMIT ?"
     )
     heap = [
         (due, slug, task, load_trigger(trigger))

@@ -1,8 +1,8 @@
 """Hours of a busy service in a second: random schedules, failures, cancels, restarts, and what must hold all the same."""
 
+import random
 from collections import Counter as Count
 from collections import defaultdict
-from random import Random
 from typing import Any
 
 import pytest
@@ -34,7 +34,7 @@ class Body:
 class World:
     """The dice, the tasks that throw them, and what really happened."""
 
-    dice: Random
+    dice: random.Random
     bodies: list[Body] = field(factory=list)
     tasks: list[Any] = field(init=False)
     slugs: list[str] = field(factory=list)
@@ -136,8 +136,11 @@ async def act(world: World, stage: Any) -> None:
 
 
 @pytest.mark.parametrize("seed", range(30))
-async def test_whatever_happens_the_account_is_right(autojump_clock, stage, seed):
-    world = World(Random(seed))
+async def test_whatever_happens_the_account_is_right(autojump_clock, stage, seed, monkeypatch):
+    monkeypatch.setattr(trio._core._run, "_ALLOW_DETERMINISTIC_SCHEDULING", True)
+    trio._core._run._r.seed(seed)  # Trio's own dice, by which it picks who runs first: a failure can be had again
+    random.seed(seed)
+    world = World(random.Random(seed))
     await act(world, stage)
     async with stage.play(world.tasks) as play:
         for slug in world.slugs:

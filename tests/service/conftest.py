@@ -257,9 +257,7 @@ class Launcher:
 def _readers(service: Service) -> list[threading.Thread]:
     pipes = ((service.process.stdout, service.out), (service.process.stderr, service.errors))
     readers = [
-        threading.Thread(target=_read, args=(pipe, lines), daemon=True)
-        for pipe, lines in pipes
-        if pipe is not None
+        threading.Thread(target=_read, args=(pipe, lines), daemon=True) for pipe, lines in pipes if pipe is not None
     ]
     for reader in readers:
         reader.start()
@@ -269,7 +267,7 @@ def _readers(service: Service) -> list[threading.Thread]:
 def _read(pipe: Any, lines: list[str]) -> None:
     with suppress(ValueError, OSError):
         for line in pipe:
-            lines.append(line.decode())  # noqa: PERF402 - others look while it grows
+            lines.append(line.decode())  # noqa: PERF401 - others look while it grows
 
 
 @pytest.fixture
@@ -285,3 +283,24 @@ def free_port() -> int:
     """Return a port that was free a moment ago, for what must come back at the same address."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         return int(server.getsockname()[1])
+
+
+@pytest.fixture
+def mounted(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
+    """Return a function that mounts a small file system of its own with some options; skip where that may not be."""
+    folders: list[Path] = []
+
+    def mount(options: str) -> Path:
+        folder = tmp_path / f"mounted-{len(folders)}"
+        folder.mkdir()
+        done = subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", options, "tmpfs", folder], capture_output=True, text=True, check=False
+        )
+        if done.returncode:
+            pytest.skip(f"a file system of its own cannot be mounted here: {done.stderr.strip()}")
+        folders.append(folder)
+        return folder
+
+    yield mount
+    for folder in folders:
+        subprocess.run(["umount", "--lazy", folder], check=True)

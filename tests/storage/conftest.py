@@ -115,6 +115,11 @@ class Bench:
         with orm.db_session:
             self.database.dialect.execute(self.database.db.get_connection().cursor(), sql, values)
 
+    def write_timeout(self, milliseconds: int) -> None:
+        """Have SQLite lose its patience with other writers sooner than in 5 seconds."""
+        with orm.db_session:
+            self.database.db._exec_sql(f"PRAGMA busy_timeout = {milliseconds}")
+
 
 @pytest.fixture
 def bench(database: Database, make_journal: Callable[..., Journal], clock: Any) -> Iterator[Bench]:

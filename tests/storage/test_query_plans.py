@@ -157,24 +157,23 @@ def is_part(line):
 def test_sqlite_reads_by_index_only(bench, statements):
     wrong = {sql: explained_by_sqlite(bench, sql) for sql in statements if not is_bounded(sql)}
 
-    __import__("pprint").pprint({sql: lines for sql, lines in wrong.items() if lines}, width=200)
     assert {sql: lines for sql, lines in wrong.items() if lines} == {}
     assert len(statements) > 60
 
 
 FILL = """
-INSERT INTO schedule SELECT 's' || n, 'task' || n % 7, '{}', '{}', 'skip', 'latest', 0, 0, NULL, '[]', 'active', NULL, 1, n, n,
+INSERT INTO schedule SELECT 's' || n, 'task' || mod(n, 7), '{}', '{}', 'skip', 'latest', 0, 0, NULL, '[]', 'active', NULL, 1, n, n,
     n, n + 1000000, n + 1000000 FROM generate_series(1, 3000) n;
-INSERT INTO instance SELECT gen_random_uuid(), 'task' || n % 7, 's' || n % 3000 + 1, n, 1, 'schedule',
-    CASE WHEN n % 100 = 0 THEN 'running' WHEN n % 50 = 0 THEN 'queued' WHEN n % 10 = 0 THEN 'failed' ELSE 'succeeded' END,
-    '{}', NULL, '[]', 'n', gen_random_uuid(), NULL, CASE WHEN n % 100 = 50 THEN n END,
-    CASE WHEN n % 9 = 0 THEN 'key' || n % 90 END, n FROM generate_series(1, 8000) n;
+INSERT INTO instance SELECT gen_random_uuid(), 'task' || mod(n, 7), 's' || mod(n, 3000) + 1, n, 1, 'schedule',
+    CASE WHEN mod(n, 100) = 0 THEN 'running' WHEN mod(n, 50) = 0 THEN 'queued' WHEN mod(n, 10) = 0 THEN 'failed' ELSE 'succeeded' END,
+    '{}', NULL, '[]', 'n', gen_random_uuid(), NULL, CASE WHEN mod(n, 100) = 50 THEN n END,
+    CASE WHEN mod(n, 9) = 0 THEN 'key' || mod(n, 90) END, n FROM generate_series(1, 8000) n;
 INSERT INTO omission (schedule, fate, reason, first_due, last_due, count)
-    SELECT 's' || n % 3000 + 1, 'skipped', 'overlap', n, n, 1 FROM generate_series(1, 6000) n;
-INSERT INTO schedule_tag SELECT 'tag' || n % 5, 's' || n FROM generate_series(1, 3000) n;
-INSERT INTO instance_tag SELECT 'tag' || row_number() OVER () % 5, id FROM instance;
-INSERT INTO output SELECT id, n, 1, '1' FROM instance, generate_series(0, 1) n;
-INSERT INTO log SELECT id, n, 1, 'info', '1' FROM instance, generate_series(0, 1) n;
+    SELECT 's' || mod(n, 3000) + 1, 'skipped', 'overlap', n, n, 1 FROM generate_series(1, 6000) n;
+INSERT INTO schedule_tag SELECT 'tag' || mod(n, 5), 's' || n FROM generate_series(1, 3000) n;
+INSERT INTO instance_tag SELECT 'tag' || mod(row_number() OVER (), 5), id FROM instance;
+INSERT INTO output SELECT id, n, 1, '1' FROM instance, generate_series(10, 11) n;
+INSERT INTO log SELECT id, n, 1, 'info', '1' FROM instance, generate_series(10, 11) n;
 INSERT INTO task_state SELECT 'key' || n, '{}', 1, gen_random_uuid(), n FROM generate_series(1, 2000) n;
 """
 
@@ -186,20 +185,25 @@ def explained_by_postgres(bench, sql):
     bench.write("SET LOCAL enable_seqscan = off")
     (plan,) = bench.rows(f"EXPLAIN (GENERIC_PLAN, FORMAT JSON) {text}")[0]
     plan = json.loads(plan) if isinstance(plan, str) else plan
-    return list(faults(plan[0]["Plan"], limited=False, merge=is_merge(sql)))
+    return list(faults(plan[0]["Plan"], limited=False, may_sort=is_merge(sql) or is_join(sql)))
 
 
-def faults(node, *, limited, merge):
+def is_join(sql):
+    """Tell whether PostgreSQL may choose by its statistics to sort the few rows of the rarer side."""
+    return "_tag t JOIN" in sql
+
+
+def faults(node, *, limited, may_sort):
     """Yield scans of whole tables and sorts without bound; below a limit, a walk along an index is no scan."""
     kind, of = node["Node Type"], node.get("Relation Name")
     bound = "Index Cond" in node or limited
     if of in GROWING and (kind == "Seq Scan" or (kind.startswith("Index") and not bound)):
         yield f"{kind} of {of} by {node.get('Index Name')}: {node.get('Filter')}"
-    if "Sort" in kind and not merge:
+    if "Sort" in kind and not may_sort:
         yield f"{kind} by {node['Sort Key']}"
     below = kind == "Limit" or (limited and kind in ("Nested Loop", "Result", "LockRows", "Subquery Scan"))
     for child in node.get("Plans", ()):
-        yield from faults(child, limited=below, merge=merge)
+        yield from faults(child, limited=below, may_sort=may_sort)
 
 
 @pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
@@ -209,6 +213,5 @@ def test_postgres_reads_by_index_only(bench, statements):
     bench.write("ANALYZE")
     wrong = {sql: explained_by_postgres(bench, sql) for sql in statements if not is_bounded(sql)}
 
-    __import__("pprint").pprint({sql: lines for sql, lines in wrong.items() if lines}, width=200)
     assert {sql: lines for sql, lines in wrong.items() if lines} == {}
     assert len(statements) > 60

@@ -26,7 +26,6 @@ from web.app import create_app
 from web.site import Site
 from web.worker import Limits, serve
 
-JSON = {"Content-Type": "application/json"}
 RULES = Rules(drain=0, cleanup_timeout=0.2, last_cleanup=0.5)
 LIMITS = Limits(graceful_timeout=0.2, linger=0.1)
 
@@ -131,7 +130,7 @@ class Api:
 
     async def until(self, uri, holds):
         """Read a resource until something holds for it, and return it."""
-        with trio.fail_after(5):
+        with trio.fail_after(20):
             while not holds(found := (await self.get(uri)).json()):
                 await trio.sleep(0.002)
         return found

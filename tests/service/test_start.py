@@ -1,0 +1,378 @@
+"""How the service comes up, what it says, and when it refuses to."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import time
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import callsheet
+
+HELLO = """
+@task
+async def hello(_in: None, out: Out[str]) -> None:
+    await out.send("hello")
+"""
+OTHER = """
+@task
+async def other(_in: None, out: Out[None]) -> None:
+    pass
+"""
+TALKING = """
+log = logging.getLogger("my.module")
+
+@task
+async def talking(_in: None, out: Out[None]) -> None:
+    print("printed by a task")
+    log.warning("logged by a task: %s", 42)
+    await trio.sleep(0)
+    await out.log("said by a task", part=1)
+
+@task
+def talking_thread(_in: None, out: Out[None]) -> None:
+    print("printed by a thread")
+    log.error("logged by a thread")
+"""
+BLOCKING = """
+@task
+async def blocking(_in: None, out: Out[None]) -> None:
+    await trio.sleep(0.1)
+    time.sleep(3)
+"""
+
+
+# --- coming up ---
+
+
+def test_the_demo_shows_something_within_three_seconds(launch: Any) -> None:
+    service = launch("--demo")
+    up = time.monotonic()
+
+    outcome = service.told("succeeded")
+    assert time.monotonic() - up < 3
+    assert re.fullmatch(r"ended    demo-counter \(counter\)  succeeded after \d+\.\d{3} s\n", outcome)
+    assert re.fullmatch(r"started  demo-counter \(counter\)  [0-9a-f-]{36}\n", service.told("started"))
+    skipped = service.told("skipped  demo-sleep")
+    assert re.search(r"due \S+Z: overlap, blocked by [0-9a-f-]{36}\n", skipped)
+    head = service.out[:4]
+    assert head == [
+        f"callsheet {callsheet.__version__} listens on {service.url}\n",
+        "database   sqlite:///callsheet-data/callsheet.db\n",
+        "tasks      counter, http_get, sleep\n",
+        "schedules  3 active\n",
+    ]
+    assert (service.folder / "callsheet-data" / "callsheet.db").is_file()
+    assert service.errors == []
+    runs = service.items("/v1/instances?schedule=demo-http&state=succeeded")
+    assert all(one["outcome"] == "succeeded" for one in runs)
+    assert service.stop() == 0
+
+
+def test_the_demo_is_put_once_and_kept(launch: Any) -> None:
+    service = launch("--demo")
+    service.post("/v1/schedules/demo-sleep/pause", {"reason": "mine now"})
+    before = service.get("/v1/schedules/demo-sleep").body
+    service.stop()
+
+    assert launch("--demo").get("/v1/schedules/demo-sleep").body == before
+
+
+def test_every_flag_is_a_variable_too(launch: Any, free_port: int) -> None:
+    launch.write_tasks(HELLO)
+    (launch.folder / "more.py").write_text("from callsheet import Out, task\n" + OTHER)
+    service = launch(
+        environment={
+            "CALLSHEET_PORT": str(free_port),
+            "CALLSHEET_TASKS": "jobs.py, more",
+            "CALLSHEET_DATABASE": "sqlite:///here.db",
+            "CALLSHEET_DRAIN": "7s",
+            "CALLSHEET_NODE": "twelve",
+            "CALLSHEET_LOG_FORMAT": "json",
+            "CALLSHEET_DEMO": "true",
+        }
+    )
+    assert service.port == free_port
+    assert {"hello", "other"} <= {task["name"] for task in service.get("/v1/tasks")["items"]}
+    assert (launch.folder / "here.db").is_file()
+    assert service.get("/v1/nodes")["items"][0]["name"] == "twelve"
+    assert len(service.get("/v1/schedules")["items"]) == 3
+    assert service.stop() == 0
+    assert service.told("running tasks get 7 s")
+
+
+def test_a_flag_wins_over_its_variable(launch: Any) -> None:
+    service = launch("--node", "flag", environment={"CALLSHEET_NODE": "variable"})
+    assert service.get("/v1/nodes")["items"][0]["name"] == "flag"
+
+
+def run(*command: str, **options: Any) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, capture_output=True, text=True, timeout=20, check=False, **options)
+
+
+def test_the_console_script_is_the_module(launch: Any) -> None:
+    script = Path(sys.executable).with_name("callsheet")
+    for command in ([str(script)], [sys.executable, "-m", "callsheet"]):
+        done = run(*command, "--version")
+        assert (done.returncode, done.stdout, done.stderr) == (0, f"callsheet {callsheet.__version__}\n", "")
+    process = subprocess.Popen([script, "serve", "--port", "0"], cwd=launch.folder, stdout=subprocess.PIPE)
+    with process:
+        assert process.stdout is not None
+        assert b"listens on http://127.0.0.1:" in process.stdout.readline()
+        process.terminate()
+    assert process.returncode == 0
+
+
+# --- refusing ---
+
+
+def assert_one_sentence(said: str, *parts: str) -> None:
+    assert re.fullmatch(r"callsheet: .+[.?]\n", said), said
+    for part in parts:
+        assert part in said
+
+
+@pytest.mark.parametrize(
+    ("flags", "environment", "parts"),
+    [
+        (["--host", "0.0.0.0"], {}, ["0.0.0.0", "--insecure-no-auth"]),
+        (["--drain", "soon"], {}, ["--drain", "CALLSHEET_DRAIN", "'soon'"]),
+        (["--http-allow", "everything"], {}, ["--http-allow", "'everything'"]),
+        (["--database", "mysql://x"], {}, ["sqlite:///PATH", "'mysql://x'"]),
+        (["--database", "postgresql://me:secret@127.0.0.1:1/x"], {}, ["postgresql://me@127.0.0.1:1/x"]),
+        (["--database", "sqlite:///."], {}, ["is a folder"]),
+        (["--database", "sqlite:////dev/null/x.db"], {}, ["/dev/null"]),
+        (["--tasks", "nowhere.py"], {}, ["nowhere.py", "no such file"]),
+        (["--tasks", "json"], {}, ["--tasks json", "no task"]),
+        ([], {"CALLSHEET_PORT": "http"}, ["--port", "CALLSHEET_PORT", "'http'"]),
+        ([], {"CALLSHEET_LOG_FORMAT": "xml"}, ["CALLSHEET_LOG_FORMAT", "console, json"]),
+        ([], {"CALLSHEET_DEMO": "perhaps"}, ["CALLSHEET_DEMO", "true or false"]),
+    ],
+)
+def test_a_wrong_setting_is_refused_in_one_sentence(
+    launch: Any, flags: list[str], environment: dict[str, str], parts: list[str]
+) -> None:
+    code, said = launch.refused(*flags, environment=environment)
+    assert code == 78
+    assert_one_sentence(said, *parts)
+    assert "secret" not in said
+
+
+def test_an_unknown_flag_is_refused_with_the_usage(launch: Any) -> None:
+    code, said = launch.refused("--colour")
+    assert code == 2
+    assert "usage: callsheet" in said
+    assert "Traceback" not in said
+
+
+@pytest.mark.parametrize(
+    ("code", "parts"),
+    [
+        ("import nothing_like_it", ["ModuleNotFoundError", "nothing_like_it", "line"]),
+        ("def (", ["jobs.py, line"]),
+        ("@task\nasync def wrong(x, y, z): pass", ["wrong"]),
+        ("raise SystemExit(0)", ["SystemExit"]),
+    ],
+)
+def test_a_broken_task_file_is_refused_in_one_sentence(launch: Any, code: str, parts: list[str]) -> None:
+    status, said = launch.refused(tasks=code)
+    assert status == 78
+    assert_one_sentence(said, "jobs.py", *parts)
+
+
+def test_a_port_in_use_is_refused(launch: Any) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        code, said = launch.refused(port=port)
+    assert code == 78
+    assert_one_sentence(said, f"Cannot listen on 127.0.0.1, port {port}", "in use")
+
+
+def test_a_second_process_on_the_same_file_is_refused_and_told_who_holds_it(launch: Any) -> None:
+    first = launch()
+    code, said = launch.refused()
+    assert code == 78
+    assert_one_sentence(said, f"process {first.process.pid} on {socket.gethostname()}", "callsheet.db")
+    assert re.search(r"since 20\d\d-\d\d-\d\dT[0-9:.]+Z", said)
+    assert first.get("/readyz").status == 200
+
+
+def test_a_second_process_on_the_same_postgresql_is_refused(launch: Any, postgres_url: str) -> None:
+    first = launch("--database", postgres_url)
+    code, said = launch.refused("--database", postgres_url)
+    assert code == 78
+    assert_one_sentence(said, f"process {first.process.pid}", "since 20")
+
+
+def test_a_folder_that_cannot_be_written_is_refused(launch: Any, mounted: Any) -> None:
+    folder = mounted("ro,size=1m")
+    code, said = launch.refused("--database", f"sqlite:///{folder}/callsheet.db")
+    assert code == 78
+    assert_one_sentence(said, str(folder), "Read-only")
+
+
+def test_a_file_that_cannot_be_written_is_refused(launch: Any, mounted: Any) -> None:
+    folder = mounted("size=4m")
+    url = f"sqlite:///{folder}/callsheet.db"
+    assert launch("--database", url).stop() == 0
+    subprocess.run(["mount", "-o", "remount,ro", str(folder)], check=True)
+    code, said = launch.refused("--database", url)
+    assert code == 78
+    assert_one_sentence(said, str(folder))
+
+
+@pytest.mark.parametrize("damage", ["truncated", "overwritten", "another program's", "text"])
+def test_a_damaged_database_is_refused_and_left_as_it_is(launch: Any, damage: str) -> None:
+    service = launch(tasks=HELLO)
+    for _ in range(20):
+        service.over(service.start("hello"))
+    assert service.stop() == 0
+    path = service.folder / "callsheet-data" / "callsheet.db"
+    _damage(path, damage)
+    before = path.read_bytes()
+
+    code, said = launch.refused()
+
+    assert code == 78
+    assert_one_sentence(said, str(path))
+    assert path.read_bytes() == before
+    assert sorted(file.name for file in path.parent.iterdir()) == ["callsheet.db", "callsheet.db.lock"]
+
+
+def _damage(path: Path, how: str) -> None:
+    data = path.read_bytes()
+    if how == "truncated":
+        path.write_bytes(data[: len(data) // 2])
+    elif how == "overwritten":
+        middle = len(data) // 8192 * 4096
+        path.write_bytes(data[:middle] + b"\xff" * 8192 + data[middle + 8192 :])
+    elif how == "text":
+        path.write_text("dear diary\n" * 100)
+    else:
+        path.unlink()
+        with closing(sqlite3.connect(path)) as connection:
+            connection.execute("CREATE TABLE recipe (name TEXT)")
+
+
+# --- from boot to boot ---
+
+
+def test_a_task_gone_from_the_code_blocks_its_schedules_alone_and_comes_back(launch: Any, until: Any) -> None:
+    every = {"trigger": {"every": "1s"}, "input": None}
+    service = launch(tasks=HELLO + OTHER)
+    assert service.put("/v1/schedules/greets", {"task": "hello", **every}).status == 201
+    assert service.put("/v1/schedules/others", {"task": "other", **every}).status == 201
+    until(lambda: service.items("/v1/instances?schedule=greets&state=succeeded"))
+    assert service.stop() == 0
+
+    without = launch(tasks=OTHER)
+    blocked = without.get("/v1/schedules/greets")
+    assert (blocked["state"], blocked["state_reason"]) == ("blocked", "task_missing")
+    until(lambda: "rejected" in {entry["fate"] for entry in without.items("/v1/schedules/greets/ledger")})
+    ran = len(without.items("/v1/instances?schedule=others"))
+    until(lambda: len(without.items("/v1/instances?schedule=others")) > ran)
+    assert without.stop() == 0
+
+    again = launch(tasks=HELLO + OTHER)
+    assert again.get("/v1/schedules/greets")["state"] == "active"
+    until(lambda: again.account("greets")[-1]["fate"] == "ran")
+    reasons = {entry["reason"] for entry in again.account("greets") if entry["fate"] == "rejected"}
+    assert reasons == {"task_missing"}
+
+
+# --- while it runs ---
+
+
+def test_a_task_that_blocks_the_loop_is_named_while_it_does(launch: Any) -> None:
+    service = launch(tasks=BLOCKING)
+    uri = service.start("blocking")
+    began = time.monotonic()
+
+    named = service.told("the event loop is blocked", "errors")
+
+    assert time.monotonic() - began < 2.2
+    assert f"by instance {uri.rsplit('/', 1)[1]} of blocking at " in named
+    assert "jobs.py" in named
+    assert service.over(uri)["outcome"] == "succeeded"
+
+
+def test_a_process_that_was_stopped_for_a_while_blames_no_task(launch: Any, until: Any) -> None:
+    service = launch(tasks=HELLO)
+    stopped = service.signal(signal.SIGSTOP)
+    until(lambda: time.monotonic() > stopped + 2)
+    continued = service.signal(signal.SIGCONT)
+    assert service.get("/livez").status == 200
+    until(lambda: time.monotonic() > continued + 0.6)
+    assert not [line for line in service.errors if "blocked" in line]
+
+
+@pytest.mark.parametrize("log_format", ["console", "json"])
+def test_what_a_task_prints_and_logs_is_in_its_log_and_not_on_the_console(launch: Any, log_format: str) -> None:
+    service = launch("--log-format", log_format, tasks=TALKING)
+    uri = service.start("talking")
+    service.over(uri)
+    lines = [(line["level"], line["text"], line["fields"]) for line in service.get(f"{uri}/log")["items"]]
+    assert lines == [
+        ("print", "printed by a task", {}),
+        ("warning", "my.module: logged by a task: 42", {}),
+        ("info", "said by a task", {"part": 1}),
+    ]
+    uri = service.start("talking_thread")
+    service.over(uri)
+    lines = [(line["level"], line["text"]) for line in service.get(f"{uri}/log")["items"]]
+    assert lines == [("print", "printed by a thread"), ("error", "my.module: logged by a thread")]
+    service.stop()
+    assert not [line for line in service.out + service.errors if "by a t" in line]
+
+
+def test_log_lines_are_json_where_that_is_asked_for(launch: Any) -> None:
+    service = launch("--log-format", "json", tasks=BLOCKING)
+    service.start("blocking")
+    line = json.loads(service.told("the event loop is blocked", "errors"))
+    assert (line["level"], line["logger"]) == ("error", "callsheet.watchdog")
+    assert line["at"].endswith("+00:00")
+
+
+def test_a_part_that_keeps_failing_ends_the_process_with_the_reason(launch: Any) -> None:
+    service = launch()
+    with closing(sqlite3.connect(service.folder / "callsheet-data" / "callsheet.db", timeout=10)) as connection:
+        connection.execute("ALTER TABLE schedule RENAME TO mislaid")
+        connection.commit()
+    service.put("/v1/schedules/s", {"task": "sleep", "trigger": {"every": "1s"}, "input": {"seconds": 0}})
+    service.post("/v1/instances", {"task": "sleep", "input": {"seconds": 0}})
+
+    code, _ = service.ended()
+
+    assert code == 70
+    assert service.errors[-1].startswith("callsheet: The scheduler crashed 6 times within 60 s, at last by ")
+
+
+def test_another_node_that_takes_over_the_database_ends_the_process(launch: Any) -> None:
+    service = launch()
+    with closing(sqlite3.connect(service.folder / "callsheet-data" / "callsheet.db", timeout=10)) as connection:
+        connection.execute("DELETE FROM node")
+        connection.commit()
+    service.post("/v1/instances", {"task": "sleep", "input": {"seconds": 0}})
+
+    code, _ = service.ended()
+
+    assert code == 70
+    assert "callsheet: This node's row is gone from the database: somebody else owns it now.\n" in service.errors
+
+
+def test_ctrl_c_while_it_starts_leaves_no_traceback(launch: Any, until: Any) -> None:
+    launch.write_tasks("open('loading', 'w').close()\ntime.sleep(1)\n" + HELLO)
+    service = launch("--tasks", "jobs.py", up=False)
+    until((launch.folder / "loading").exists)
+    code, _ = service.ended(service.signal(signal.SIGINT))
+    assert code in (0, 130)
+    assert service.errors == []
