@@ -55,7 +55,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--only", action="append", choices=MEASUREMENTS, help="measure this only; may be given again")
     parser.add_argument("--json", action="store_true", help="print JSON instead of the table")
     parser.add_argument("--write", action="store_true", help=f"write {RESULTS.name}, too")
-    parser.add_argument("--directory", type=Path, help="where to put the databases")
+    parser.add_argument(
+        "--directory", type=lambda text: Path(text).resolve(strict=True), help="where to put the databases"
+    )
     parser.add_argument(
         "--apscheduler-python", default=os.environ.get("BENCH_APSCHEDULER_PYTHON"), help="a Python with APScheduler 4"
     )

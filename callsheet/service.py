@@ -173,8 +173,9 @@ async def _obey_signals(running: Engine, parts: Parts) -> None:
                 running.hurry.set()
 
 
-def _last_words(console: Console) -> None:
-    console.say("stopped by force: a task held the event loop; what ran will be recorded as lost\n")
+def _last_words(console: Console, holder: str | None) -> None:
+    why = f"instance {holder} held the event loop" if holder else "there was too much to end in time"
+    console.say(f"stopped by force: {why}; what still ran will be recorded as lost\n")
     console.finish()
 
 

@@ -45,7 +45,7 @@ class Watchdog:
         self._signals_before: int | None = None
         self._graces: list[float] = []
         self._ends_at: float | None = None
-        self._last_words: Callable[[], object] = lambda: None
+        self._last_words: Callable[[str | None], object] = lambda _: None
         self._done = False
         self._culprit: tuple[str | None, str] | None = None
         self._said_at = 0.0
@@ -55,10 +55,11 @@ class Watchdog:
         """Return for how many seconds the loop has not come round; near 0 when all is well."""
         return max(time.monotonic() - self._beat - BEAT, 0.0)
 
-    def bound_the_end(self, graces: Sequence[float], last_words: Callable[[], object]) -> None:
+    def bound_the_end(self, graces: Sequence[float], last_words: Callable[[str | None], object]) -> None:
         """From now on, hear SIGTERM and SIGINT beside the loop, which may be deaf; call it in the main thread.
 
-        `graces[n]` seconds after the n-th of them the process is ended by force, unless it has ended by itself.
+        `graces[n]` seconds after the n-th of them the process is ended by force, unless it has ended by itself;
+        `last_words` gets the instance that holds the loop, if one does.
         """
         self._graces, self._last_words = list(graces), last_words
         # Trio's own descriptor is not needed: every beat wakes the loop, and so does the hearing of a signal.
@@ -132,7 +133,8 @@ class Watchdog:
         log.error("the event loop is blocked for %.1f s by %s at %s\n%s", blocked, who, where, stack)
 
     def _end_process(self) -> None:
-        self._last_words()
+        held = self.lag() > BEAT
+        self._last_words(blame(sys._current_frames().get(self._loop_thread))[0] if held else None)
         os._exit(0)
 
 

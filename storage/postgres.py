@@ -1,6 +1,7 @@
 """PostgreSQL: how to reach it, who holds it, and its schema."""
 
 import socket
+import time
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
@@ -44,8 +45,7 @@ class DatabaseLock:
             raise RefusedToStart(f"Cannot reach the database {shown(url)}: {reason}") from None
         self._connection.autocommit = True
         cursor = self._connection.cursor()
-        cursor.execute("SELECT pg_try_advisory_lock(%s)", (_LOCK,))
-        if not cursor.fetchone()[0]:
+        if not _locked(cursor):
             holder = _holder(cursor)
             self._connection.close()
             raise RefusedToStart(f"The database {shown(url)} is held by {holder}: one node at a time, so far.")
@@ -65,6 +65,16 @@ class DatabaseLock:
     def release(self) -> None:
         """Let go of the database."""
         self._connection.close()
+
+
+def _locked(cursor: Any) -> bool:
+    """Take the lock, or return False; the server may need a moment to see that a node before us is gone."""
+    for pause in (0.1, 0.3, 0.6, 0.0):
+        cursor.execute("SELECT pg_try_advisory_lock(%s)", (_LOCK,))
+        if cursor.fetchone()[0]:
+            return True
+        time.sleep(pause)
+    return False
 
 
 def _holder(cursor: Any) -> str:

@@ -164,7 +164,7 @@ def _create(work: Work, slug: str, definition: Definition, old: Any) -> Schedule
 
 
 def _forget_state(work: Work, slug: str) -> None:
-    """A schedule that is created again is a new one: it inherits no state, and what still runs of the old one saves none."""
+    """A schedule that is created again is a new one: it inherits no state, and what runs of the old one saves none."""
     orm.flush()
     own = f"{slug}\n", f"{slug}\v"  # from the first to past the last key that `state_key` makes of this schedule
     work.execute("DELETE FROM task_state WHERE key > ? AND key < ?", *own)

@@ -210,6 +210,7 @@ async def test_a_database_that_cannot_be_trusted_ends_the_engine_and_leaves_nobo
             door.closed = False
             await trio.sleep_forever()
     assert caught.group_contains(GaveUp, match="The disk lies", depth=None)
+    assert caught.value.split(GaveUp)[1] is None
     assert answers == ["The service is stopping."] * 3
 
 

@@ -83,6 +83,27 @@ async def test_a_used_up_budget_ends_the_engine_with_the_reason(autojump_clock, 
             moody.clock.failures = 100
             await trio.sleep_forever()
     assert caught.group_contains(GaveUp, match="The scheduler crashed 6 times within 60 s.*clock is broken", depth=None)
+    assert caught.value.split(GaveUp)[1] is None
+
+
+@pytest.mark.parametrize("when", ["before", "while draining", "while interrupting"])
+async def test_a_database_that_fails_for_good_is_the_only_reason_that_is_given(autojump_clock, stage, door, when):
+    with pytest.raises(ExceptionGroup) as caught:
+        async with stage.play([cleans_up, nap], door=door) as play:
+            await play.start(nap, 30.0)
+            await play.start(cleans_up, 1.0)
+            await play.start(cleans_up, 60.0)
+            await trio.sleep(1)
+            if when == "before":
+                door.error = GaveUp("The disk lies.")
+            play.engine.stop.set()
+            await trio.sleep(1)
+            if when == "while interrupting":
+                play.engine.hurry.set()
+            door.error = GaveUp("The disk lies.")
+            await play.engine.stopped.wait()
+            pytest.fail("it did not stop as told")
+    assert caught.value.split(GaveUp)[1] is None
 
 
 async def test_crashes_that_are_far_apart_do_not_use_up_the_budget(autojump_clock):

@@ -194,12 +194,13 @@ def test_tasks_that_do_not_end_are_named_and_left(launch: Any) -> None:
 @pytest.mark.parametrize("task", ["asleep_in_the_loop", "busy_in_the_loop", "waiting_in_c"])
 def test_a_task_that_holds_the_event_loop_cannot_hold_the_process(launch: Any, until: Any, task: str) -> None:
     service = launch(*SHORT, tasks=TASKS)
-    service.start(task)
+    uri = service.start(task)
     until((service.folder / "held").exists)
 
     assert_stops_in_time(service)
 
-    assert "stopped by force: a task held the event loop" in lines_of(service)
+    instance = uri.rsplit("/", 1)[1]
+    assert f"stopped by force: instance {instance} of {task} held the event loop" in lines_of(service)
 
 
 def test_a_second_signal_skips_the_drain_even_when_the_loop_is_held(launch: Any, until: Any) -> None:

@@ -290,7 +290,7 @@ def test_a_trigger_that_cannot_be_read_blocks_its_schedule_alone(bench, caplog):
     bench.claim_after(10)
 
     assert [run.schedule for run in bench.started] == ["good"]
-    (state, reason), = bench.rows("SELECT state, state_reason FROM schedule WHERE id = 'bad'")
+    ((state, reason),) = bench.rows("SELECT state, state_reason FROM schedule WHERE id = 'bad'")
     assert state == "blocked"
     assert reason.startswith("trigger_failed: Invalid")
     assert bench.claim_after(10) == []

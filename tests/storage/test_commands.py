@@ -41,7 +41,8 @@ def test_instances_are_started_in_order_and_all_at_once(bench):
     assert ids == sorted(ids)
     assert [run.id for run in bench.started] == ids
     second = bench.instance(ids[1])
-    assert (second.task, second.input, second.timeout, second.tag_list) == ("greet", '{"name":"Ada"}', 5_000_000, ["x", "y"])
+    assert (second.task, second.input) == ("greet", '{"name":"Ada"}')
+    assert (second.timeout, second.tag_list) == (5_000_000, ["x", "y"])
     assert (second.state, second.cause, second.attempt, second.due_at) == ("running", "manual", 1, None)
     assert (second.queued_at, second.started_at, second.node) == (bench.clock.now(), bench.clock.now(), "n1")
 
@@ -89,7 +90,8 @@ def test_an_instance_is_run_again_with_its_task_input_and_tags(bench):
     bench.end(first)
     second = bench.instance(bench.ask(RerunInstance(first.id)))
 
-    assert (second.task, second.input, second.tag_list, second.cause) == ("greet", '{"name":"Ada","times":2}', ["x"], "rerun")
+    assert (second.task, second.input) == ("greet", '{"name":"Ada","times":2}')
+    assert (second.tag_list, second.cause) == (["x"], "rerun")
     assert (second.state, second.due_at, second.schedule) == ("running", None, None)
 
 
@@ -102,7 +104,8 @@ def test_what_a_task_says_is_kept_in_order(bench):
 
     assert [output.value for output in list_outputs(bench.database, run.id, 10, None).items] == ["0", "1", "2"]
     log = list_log(bench.database, run.id, 10, None).items
-    assert [(line.level, line.text, line.fields) for line in log] == [("info", "a\N{REPLACEMENT CHARACTER}b", None), ("error", "", '{"a":1}')]
+    assert [(line.level, line.text) for line in log] == [("info", "a\N{REPLACEMENT CHARACTER}b"), ("error", "")]
+    assert [line.fields for line in log] == [None, '{"a":1}']
 
 
 def test_a_line_of_log_that_is_no_text_at_all_is_kept_as_well_as_can_be(bench):
@@ -227,7 +230,8 @@ def test_only_what_is_committed_is_told_and_all_of_it_exactly_once(bench):
     run = bench.start()
     told = Counter()
     for n in range(5):
-        batch = [StartInstances((NOOP,)), KeepOutput(uuid4(), 0, 1, b"1"), CancelInstance(run.id, str(n), "api"), Claim(0)]
+        cancel = CancelInstance(run.id, str(n), "api")
+        batch = [StartInstances((NOOP,)), KeepOutput(uuid4(), 0, 1, b"1"), cancel, Claim(0)]
         told.update(fact.type for fact in bench.journal.apply(batch).facts)
 
     stored = Counter(row[0] for row in bench.rows("SELECT type FROM event"))

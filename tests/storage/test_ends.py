@@ -119,7 +119,8 @@ def test_a_cancelled_waiter_is_passed_over(bench):
     ids = bench.ask(StartInstances((Start("tally", b"null"),) * 3))
     (run,) = bench.started
     assert bench.ask(CancelInstance(ids[1], "no need", "api")) is True
-    assert [(fact.type, fact.id) for fact in bench.facts] == [("instance.cancel_requested", ids[1]), ("instance.ended", ids[1])]
+    assert [fact.type for fact in bench.facts] == ["instance.cancel_requested", "instance.ended"]
+    assert {fact.id for fact in bench.facts} == {ids[1]}
     bench.end(run)
 
     assert [run.id for run in bench.started] == [ids[2]]
@@ -200,7 +201,8 @@ def test_a_ledger_has_one_row_for_a_run_however_often_it_was_tried(bench):
 def test_cancelling_what_runs_orders_it_once_and_says_by_whom(bench):
     run = bench.start()
     assert bench.ask(CancelInstance(run.id, "enough", "ada")) is True
-    assert [(fact.type, fact.by, fact.reason) for fact in bench.facts] == [("instance.cancel_requested", "ada", "enough")]
+    (fact,) = bench.facts
+    assert (fact.type, fact.by, fact.reason) == ("instance.cancel_requested", "ada", "enough")
     bench.clock.move(1)
     assert bench.ask(CancelInstance(run.id, "me too", "bob")) is True
 
@@ -238,7 +240,8 @@ def test_cancelling_what_never_existed_is_unknown(bench):
 
 def test_an_end_and_its_last_words_in_one_batch_are_all_kept(bench):
     run = bench.start()
-    applied = bench.journal.apply([KeepOutput(run.id, 0, 1, b"1"), EndInstance(run, "succeeded", 1, 2), KeepOutput(run.id, 1, 1, b"2")])
+    first, last = (KeepOutput(run.id, number, 1, b"1") for number in range(2))
+    applied = bench.journal.apply([first, EndInstance(run, "succeeded", 1, 2), last])
 
     assert [verdict.error for verdict in applied.verdicts] == [None] * 3
     assert bench.rows("SELECT count(*) FROM output")[0][0] == 2

@@ -123,7 +123,7 @@ class Play:
         self.change(definition)
 
     def accounted(self) -> list[int]:
-        """Return the due times that the ledger holds, a run's one by one, those of an omission by its ends and count."""
+        """Return the due times that the ledger holds: a run's as it is, those of an omission by its ends and count."""
         found = []
         for row in self.bench.ledger(self.slug):
             due = self.model.due

@@ -1,6 +1,7 @@
 """Promises about lists: every page of every list is what a filter over everything would give, newest first."""
 
 from collections import Counter
+from functools import partial
 from itertools import product
 from random import Random
 
@@ -128,19 +129,23 @@ def test_schedules_are_listed_by_id_for_every_filter(bench):
     everything.sort(key=lambda record: record.id)
 
     assert len(everything) == 30
-    for task, state, tag in product((None, "noop", "gone"), (None, "active", "paused", "finished", "deleted"), (None, "x")):
+    states = (None, "active", "paused", "finished", "deleted")
+    for task, state, tag in product((None, "noop", "gone"), states, (None, "x")):
         expected = [record for record in everything
                     if (record.state == state if state else record.state != "deleted")
                     and task in (None, record.definition.task)
                     and (tag is None or (tag in record.definition.tags and record.state != "deleted"))]  # fmt: skip
         assert schedules(bench, task=task, state=state, tag=tag) == expected, (task, state, tag)
-    assert count_schedules(bench.database) == Counter(record.state for record in everything if record.state != "deleted")
+    standing = Counter(record.state for record in everything if record.state != "deleted")
+    assert count_schedules(bench.database) == standing
 
 
 def schedules(bench, task=None, state=None, tag=None):
-    return pages(
-        lambda limit, cursor: list_schedules(bench.database, task=task, state=state, tag=tag, limit=limit, cursor=cursor), 4
-    )
+    return pages(partial(_schedules, bench.database, task=task, state=state, tag=tag), 4)
+
+
+def _schedules(database, limit, cursor, **wanted):
+    return list_schedules(database, limit=limit, cursor=cursor, **wanted)
 
 
 def fill_ledger(bench):
@@ -231,7 +236,8 @@ def test_lateness_is_that_of_first_attempts_that_were_due(bench):
     bench.end(bench.started[0])
     bench.end(bench.start())
 
-    assert stats(bench.database, task=None, schedule=None, since=None).lateness == dict.fromkeys(("p50", "p95", "p99", "max"), 2.0)
+    lateness = stats(bench.database, task=None, schedule=None, since=None).lateness
+    assert lateness == dict.fromkeys(("p50", "p95", "p99", "max"), 2.0)
 
 
 @pytest.mark.parametrize("limit", [1, 5, 30, 200])
@@ -252,7 +258,8 @@ def test_what_comes_next_is_the_merge_of_all_timetables(bench, limit):
     found = upcoming_of_all(bench.database, limit, None)
     assert [(coming.due_at, coming.schedule, coming.task) for coming in found] == brute
     until = bench.clock.now() + 20 * SECOND
-    assert [c.due_at for c in upcoming_of_all(bench.database, limit, until)] == [due for due, *_ in brute if due <= until]
+    early = upcoming_of_all(bench.database, limit, until)
+    assert [coming.due_at for coming in early] == [due for due, *_ in brute if due <= until]
 
 
 def test_what_comes_next_for_one_schedule(bench):

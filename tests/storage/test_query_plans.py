@@ -83,7 +83,8 @@ def work(bench):
         bench.put(task, task=task, tags=["x"], overlap="skip" if task == "noop" else "allow")
     for _ in range(3):
         for run in bench.claim_after(10):
-            bench.journal.apply([KeepOutput(run.id, 0, 1, b"1"), KeepLog(run.id, 0, 1, "info", "a"), MarkStuck(run.id, "x")])
+            said = [KeepOutput(run.id, 0, 1, b"1"), KeepLog(run.id, 0, 1, "info", "a"), MarkStuck(run.id, "x")]
+            bench.journal.apply(said)
             if run.task != "noop":
                 bench.end(run, "failed" if run.task == "failing" else "succeeded", state=b"{}")
     (run,) = [bench.start()]
@@ -162,10 +163,11 @@ def test_sqlite_reads_by_index_only(bench, statements):
 
 
 FILL = """
-INSERT INTO schedule SELECT 's' || n, 'task' || mod(n, 7), '{}', '{}', 'skip', 'latest', 0, 0, NULL, '[]', 'active', NULL, 1, n, n,
-    n, n + 1000000, n + 1000000 FROM generate_series(1, 3000) n;
+INSERT INTO schedule SELECT 's' || n, 'task' || mod(n, 7), '{}', '{}', 'skip', 'latest', 0, 0, NULL, '[]', 'active',
+    NULL, 1, n, n, n, n + 1000000, n + 1000000 FROM generate_series(1, 3000) n;
 INSERT INTO instance SELECT gen_random_uuid(), 'task' || mod(n, 7), 's' || mod(n, 3000) + 1, n, 1, 'schedule',
-    CASE WHEN mod(n, 100) = 0 THEN 'running' WHEN mod(n, 50) = 0 THEN 'queued' WHEN mod(n, 10) = 0 THEN 'failed' ELSE 'succeeded' END,
+    CASE WHEN mod(n, 100) = 0 THEN 'running' WHEN mod(n, 50) = 0 THEN 'queued'
+        WHEN mod(n, 10) = 0 THEN 'failed' ELSE 'succeeded' END,
     '{}', NULL, '[]', 'n', gen_random_uuid(), NULL, CASE WHEN mod(n, 100) = 50 THEN n END,
     CASE WHEN mod(n, 9) = 0 THEN 'key' || mod(n, 90) END, n FROM generate_series(1, 8000) n;
 INSERT INTO omission (schedule, fate, reason, first_due, last_due, count)

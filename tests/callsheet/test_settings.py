@@ -1,0 +1,83 @@
+import pytest
+
+from callsheet.errors import RefusedToStart
+from callsheet.settings import DEFAULT_DATABASE, Settings, read_settings
+
+
+def test_without_anything_the_defaults_are_safe():
+    assert read_settings({}, {}) == Settings()
+    assert Settings().host == "127.0.0.1"
+    assert Settings().database == DEFAULT_DATABASE
+    assert not Settings().insecure_no_auth
+
+
+def test_a_flag_goes_before_the_environment_and_that_before_the_default():
+    environment = {"CALLSHEET_PORT": "9000", "CALLSHEET_HOST": "::1"}
+    settings = read_settings({"port": "9001", "host": None}, environment)
+    assert (settings.port, settings.host, settings.drain) == (9001, "::1", 20.0)
+
+
+def test_every_setting_can_come_from_the_environment():
+    environment = {
+        "CALLSHEET_HOST": "0.0.0.0",
+        "CALLSHEET_PORT": "0",
+        "CALLSHEET_DATABASE": "postgresql:///callsheet",
+        "CALLSHEET_TASKS": "jobs, other/jobs.py,",
+        "CALLSHEET_DEMO": "true",
+        "CALLSHEET_DRAIN": "1m30s",
+        "CALLSHEET_HTTP_ALLOW": "10.0.0.0/8",
+        "CALLSHEET_INSECURE_NO_AUTH": "1",
+        "CALLSHEET_LOG_FORMAT": "json",
+        "CALLSHEET_NODE": "n1",
+    }
+    assert read_settings({}, environment) == Settings(
+        "0.0.0.0",
+        0,
+        "postgresql:///callsheet",
+        ("jobs", "other/jobs.py"),
+        True,
+        90.0,
+        ("10.0.0.0/8",),
+        True,
+        "json",
+        "n1",
+    )
+    assert len(environment) == len(Settings.__annotations__)
+
+
+def test_an_empty_variable_and_foreign_ones_are_as_none():
+    assert read_settings({}, {"CALLSHEET_PORT": "", "PORT": "1", "CALLSHEET_SOMETHING": "else"}) == Settings()
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("20s", 20), ("2", 2), ("2.5", 2.5), ("250ms", 0.25), ("0", 0)])
+def test_the_drain_takes_durations_and_plain_seconds(text, seconds):
+    assert read_settings({"drain": text}, {}).drain == seconds
+
+
+@pytest.mark.parametrize(("text", "flag"), [("1", True), ("TRUE", True), ("yes", True), ("0", False), ("No", False)])
+def test_a_switch_takes_the_usual_words(text, flag):
+    assert read_settings({}, {"CALLSHEET_DEMO": text}).demo is flag
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "sentence"),
+    [
+        ("port", "http", "must be a port from 0 to 65535"),
+        ("port", "65536", "must be a port from 0 to 65535"),
+        ("port", "-1", "must be a port from 0 to 65535"),
+        ("port", "²", "must be a port from 0 to 65535"),
+        ("drain", "soon", "must be a duration"),
+        ("drain", "-1", "must be a duration"),
+        ("drain", "inf", "must be a duration"),
+        ("demo", "maybe", "must be true or false"),
+        ("log_format", "xml", "must be one of console, json"),
+    ],
+)
+def test_what_is_wrong_is_named_by_flag_and_variable(name, value, sentence):
+    with pytest.raises(RefusedToStart) as caught:
+        read_settings({name: value}, {})
+    said = str(caught.value)
+    assert said.startswith(f"--{name.replace('_', '-')} (CALLSHEET_{name.upper()}) {sentence}")
+    assert repr(value) in said
+    with pytest.raises(RefusedToStart, match="CALLSHEET_"):
+        read_settings({}, {f"CALLSHEET_{name.upper()}": value})
