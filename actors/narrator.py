@@ -48,7 +48,8 @@ def _line(fact: Fact) -> str:
         case InstanceStarted():
             return f"started  {_name(fact.schedule, fact.task)}  {fact.id}"
         case InstanceEnded():
-            return f"ended    {_name(fact.schedule, fact.task)}  {fact.outcome} after {fact.seconds:.3f} s{_why(fact)}"
+            how = "lost" if fact.outcome == "lost" else f"{fact.outcome} after {fact.seconds:.3f} s"
+            return f"ended    {_name(fact.schedule, fact.task)}  {how}{_why(fact)}"
         case DueOmitted():
             times = "" if fact.count == 1 else f" ({fact.count} due times)"
             blocker = f", blocked by {fact.blocked_by}" if fact.blocked_by else ""

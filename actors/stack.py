@@ -2,7 +2,6 @@
 
 import trio
 
-
 MOST = 1000  # lines that are shown of a crowd of children
 
 
@@ -21,6 +20,7 @@ def await_stack(task: trio.lowlevel.Task | None) -> list[str]:
 def _frames(task: trio.lowlevel.Task) -> list[str]:
     """Return the lines of one task: only those on the author's side of the guard."""
     lines = [f"{frame.f_code.co_filename}:{line} in {frame.f_code.co_name}" for frame, line in task.iter_await_frames()]
+    lines = [line for line in lines if "/trio/_core/" not in line]
     inside = [index for index, line in enumerate(lines) if line.endswith("in _run")]
     return lines[inside[0] + 1 :] if inside and inside[0] + 1 < len(lines) else lines
 

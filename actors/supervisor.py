@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from functools import partial
+from math import inf
 from typing import Any
 
 import trio
@@ -111,7 +112,10 @@ async def engine(
             shared.ready = True
             task_status.started(shared)
             await shared.stop.wait()
-            await _stop(shared, planner, rules)
+            try:
+                await _stop(shared, planner, rules)
+            except (Unavailable, trio.BrokenResourceError):
+                await trio.sleep_forever()  # a part of the tree has failed, and is about to say why
             shared.stopped.set()
             tree.cancel_scope.cancel()
     finally:
@@ -163,13 +167,13 @@ async def _stop(shared: Engine, planner: trio.CancelScope, rules: Rules) -> None
         await order(shared.bus, Drain())  # once it is committed, nothing begins any more
     async with trio.open_nursery() as nursery:
         nursery.start_soon(_hurry, shared.hurry, nursery.cancel_scope)
-        with trio.move_on_after(rules.drain):
-            await ask(shared.tipman, WhenIdle)
+        with suppress(Unavailable), trio.move_on_after(rules.drain):
+            await ask(shared.tipman, WhenIdle, room=inf)
         nursery.cancel_scope.cancel()
     with trio.move_on_after(rules.last_cleanup):
         await shared.tipman.send(InterruptAll("shutdown"))
-        await ask(shared.tipman, WhenIdle)
-    shared.left = await ask(shared.tipman, Census)
+        await ask(shared.tipman, WhenIdle, room=inf)
+    shared.left = await ask(shared.tipman, Census, room=inf)
     with suppress(Unavailable), trio.move_on_after(0.3):
         await order(shared.bus, StopNode())
 

@@ -177,7 +177,8 @@ async def _watch_clean_up(own: Tipman) -> None:
 async def _mark_stuck(own: Tipman, live: Live) -> None:
     live.stuck = where_it_stands(live.trio_task)
     log.warning("instance %s of %s does not end: it stands at %s", live.run.id, live.run.task, live.stuck)
-    await own.bus.send(Order(MarkStuck(live.run.id, live.stuck)))
+    with suppress(trio.BrokenResourceError):
+        await own.bus.send(Order(MarkStuck(live.run.id, live.stuck)))
 
 
 def _sighting(live: Live | None) -> Sighting | None:

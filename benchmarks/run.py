@@ -2,7 +2,7 @@
 
     python benchmarks/run.py [--quick] [--only NAME]... [--json] [--write]
 
-`--quick` takes about a minute; the targets are meant for the whole run, of about seven. APScheduler 4 needs an
+`--quick` takes about a minute; the targets are meant for the whole run, of about six. APScheduler 4 needs an
 environment of its own: name its Python by --apscheduler-python or BENCH_APSCHEDULER_PYTHON, as README.md tells.
 """
 

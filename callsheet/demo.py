@@ -4,13 +4,18 @@ import trio
 
 from actors.inbox import order
 from actors.messages import Order
-from storage.journal.commands import PutSchedule
+from callsheet.errors import Refused
+from storage.journal.commands import PatchSchedule, PutSchedule
 
 
 async def add(bus: trio.MemorySendChannel[Order], url: str) -> None:
-    """Put the demo's schedules; those that are there already stay as they are."""
+    """Put the demo's schedules; those that are there already stay as they are, but for the address to fetch."""
     for slug, document in demo_schedules(url).items():
-        await order(bus, PutSchedule(slug, document))
+        try:
+            await order(bus, PutSchedule(slug, document, create_only=True))
+        except Refused:
+            if document["task"] == "http_get":
+                await order(bus, PatchSchedule(slug, {"input": document["input"]}))
 
 
 def demo_schedules(url: str) -> dict[str, dict[str, object]]:

@@ -95,6 +95,7 @@ async def _serve(settings: Settings, console: Console) -> None:
     check_bind(settings.host, insecure=settings.insecure_no_auth)
     tasks = load_tasks(settings)
     rules = _allowed(settings)
+    listeners = await listen(settings.host, settings.port)  # before anything is made on disk
     clock, ids = WallClock(), IdMaker()
     database = open_database(settings.database, clock.now())
     database.db.disconnect()  # this thread's connection: from here on the door's threads have their own
@@ -103,7 +104,7 @@ async def _serve(settings: Settings, console: Console) -> None:
         node = this_node(settings.node, ids.make(clock.now()))
         journal = Journal(database, node, tasks, clock, ids)
         await door.write(journal.register)
-        await _run(Parts(settings, database, door, journal, tasks, clock, node, console), rules)
+        await _run(Parts(settings, database, door, journal, tasks, clock, node, console), rules, listeners)
     finally:
         door.close()
         database.release()
@@ -116,9 +117,8 @@ def _allowed(settings: Settings) -> list[addresses.Allow]:
         raise RefusedToStart(f"--http-allow (CALLSHEET_HTTP_ALLOW): {error}.") from None
 
 
-async def _run(parts: Parts, allowed: list[addresses.Allow]) -> None:
+async def _run(parts: Parts, allowed: list[addresses.Allow], listeners: list[trio.SocketListener]) -> None:
     settings = parts.settings
-    listeners = await listen(settings.host, settings.port)
     url = url_of(listeners[0])
     if settings.demo:
         allowed = [*allowed, addresses.parse_allow(f"127.0.0.1/32:{url.rsplit(':', 1)[1]}")]
@@ -174,7 +174,7 @@ async def _obey_signals(running: Engine, parts: Parts) -> None:
 
 
 def _last_words(console: Console, holder: str | None) -> None:
-    why = f"instance {holder} held the event loop" if holder else "there was too much to end in time"
+    why = f"instance {holder} held the event loop" if holder else "not everything could be ended and written in time"
     console.say(f"stopped by force: {why}; what still ran will be recorded as lost\n")
     console.finish()
 

@@ -126,8 +126,8 @@ def _late_by(record: InstanceRecord) -> float | None:
 
 
 def _seconds(record: InstanceRecord) -> float | None:
-    if record.started_at is None or record.finished_at is None:
-        return None
+    if record.started_at is None or record.finished_at is None or record.state == "lost":
+        return None  # of what is lost nobody knows when it ended, only when that was found out
     return max(record.finished_at - record.started_at, 0) / SECOND
 
 

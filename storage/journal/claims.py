@@ -151,7 +151,7 @@ def _resume(work: Work, due: _Due) -> tuple[Any, ...]:
 def _block(work: Work, due: _Due, reason: str) -> tuple[Any, ...]:
     work.facts.append(ScheduleChanged(due.id, "blocked", due.version, reason))
     last = work.one("SELECT last_due FROM schedule WHERE id = ?", due.id)[0]
-    return last, due.next_due, None, "blocked", reason, due.id
+    return last, None, None, "blocked", reason, due.id
 
 
 def record_omission(work: Work, schedule: str, omitted: Omitted, blocked_by: UUID | None) -> None:

@@ -56,8 +56,12 @@ def end_instance(work: Work, command: EndInstance) -> None:
         _save(work, run, run.state_key, command.state)
     if command.outcome in RETRIED and command.may_retry:
         _retry(work, run, work.tasks.get(run.task))
-    if run.state_key is not None:
-        release_next(work, run.state_key)
+    if run.state_key is not None or _counted(work, run.task):
+        release_next(work, run.task, run.state_key)
+
+
+def _counted(work: Work, task: str) -> bool:
+    return task in work.tasks and work.tasks[task].max_running is not None
 
 
 def _save(work: Work, run: InstanceStarted, key: str, state: bytes) -> None:

@@ -5,7 +5,6 @@ from typing import Any
 import msgspec
 from attrs import evolve
 
-from callsheet.instants import SECOND
 from storage.journal.commands import Drain, Recover, StopNode
 from storage.journal.ends import start_retry
 from storage.journal.facts import InstanceEnded, InstanceStarted, NodeSaid, ScheduleChanged
@@ -26,20 +25,20 @@ def recover(work: Work, _: Recover) -> int:
     runs = [_run(work, row) for row in work.all(_UNFINISHED, work.boot)]
     work.dialect.update(work.cursor, _LOST, [(work.now, _WHY, run.id) for run in runs])
     for run in runs:
-        seconds = max(work.now - run.started_at, 0) / SECOND
-        work.facts.append(InstanceEnded(run.id, run.task, run.schedule, "lost", seconds))
+        work.facts.append(InstanceEnded(run.id, run.task, run.schedule, "lost", 0.0))
         task = work.tasks.get(run.task)
         if task is not None and task.idempotent:
             start_retry(work, run, work.now)
     for (key,) in work.all("SELECT DISTINCT state_key FROM instance WHERE state = 'queued' AND state_key IS NOT NULL"):
-        release_next(work, key)
+        release_next(work, None, key)
     work.execute(_RIPEN, work.now)
     _match_tasks(work)
+    work.execute("UPDATE node SET stopped_at = seen_at WHERE stopped_at IS NULL AND boot <> ?", work.boot)
     work.facts.append(NodeSaid("node.started", msgspec.json.encode({"node": work.node, "lost": len(runs)})))
     return len(runs)
 
 
-def drain(work: Work, command: Drain) -> None:
+def drain(work: Work, _: Drain) -> None:
     """Let nothing begin from here on: what is queued waits for the next boot."""
     work.draining = True
     work.facts.append(NodeSaid("node.draining", msgspec.json.encode({"node": work.node})))

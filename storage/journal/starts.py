@@ -1,7 +1,6 @@
 """How instances come to be: started by hand, by a trigger, by a claim, as a retry, or let out of a queue.
 
-Everything that may begin to run goes through `begin`. A task with state runs one at a time per state, for two
-runs at once could not both save it: whoever comes second is queued and begins when the first has ended.
+Everything that may begin to run goes through `start_one` or `release`; who has to wait is decided in turns.py.
 """
 
 from typing import Any
@@ -14,13 +13,11 @@ from callsheet.errors import Invalid, Refused, Unavailable, Unknown
 from callsheet.tasks import Task
 from storage.journal.commands import RerunInstance, Start, StartInstances, TriggerSchedule
 from storage.journal.facts import InstanceQueued, InstanceStarted, instance_uri
+from storage.journal.turns import must_wait, oldest_waiting
 from storage.journal.work import Work
 
 _BUSY = "SELECT id FROM instance WHERE schedule = ? AND state IN ('queued', 'running') LIMIT 1"
-_HOLDER = "SELECT 1 FROM instance WHERE state_key = ? AND state = 'running' LIMIT 1"
-_WAITING = (
-    "SELECT id FROM instance WHERE state_key = ? AND state = 'queued' AND start_after IS NULL ORDER BY id LIMIT 1"
-)
+_TIME_HAS_COME = "UPDATE instance SET start_after = NULL WHERE id = ? AND start_after IS NOT NULL"
 _RELEASE = (
     "UPDATE instance SET state = 'running', start_after = NULL, node = ?, boot = ?, started_at = ? "
     "WHERE id = ? AND state = 'queued'"
@@ -94,7 +91,7 @@ def start_one(
         state_key=state_key(task, schedule),
         retry_of=retry_of,
     )
-    waits = start_after is not None or (fact.state_key is not None and _held(work, fact.state_key))
+    waits = start_after is not None or must_wait(work, task, fact.state_key)
     _insert(work, fact, start_after, waits)
     if waits:
         work.facts.append(InstanceQueued(fact.id, fact.task, schedule, start_after))
@@ -104,29 +101,24 @@ def start_one(
 
 
 def release(work: Work, instance: UUID) -> bool:
-    """Let a queued instance begin; return False when it must wait for its state, its task or the next boot."""
+    """Let a queued instance begin; return False when it must wait for its turn, its task or the next boot."""
     if work.draining:
         return False
     row = work.one(_QUEUED, instance)
     task_name, key = row[1], row[9]
-    if task_name not in work.tasks or (key is not None and _held(work, key)):
-        work.execute(
-            "UPDATE instance SET start_after = NULL WHERE id = ?", instance
-        )  # its time has come: no more looks
+    if task_name not in work.tasks or must_wait(work, work.tasks[task_name], key):
+        work.execute(_TIME_HAS_COME, instance)
         return False
     work.execute(_RELEASE, work.node, work.boot, work.now, instance)
     work.facts.append(_with_state(work, run_of(work, row)))
     return True
 
 
-def release_next(work: Work, key: str) -> None:
-    """Let the one that has waited longest for a state begin, if any waits and nobody holds it."""
-    work.flush()
-    row = work.one(_WAITING, key)
-    if row is not None and not _held(work, key):
-        waiting = work.dialect.uuid(row[0])
-        assert waiting is not None
-        release(work, waiting)
+def release_next(work: Work, task: str | None, key: str | None) -> None:
+    """Let the one begin that has waited longest for a turn of this task, or for this state, and can begin now."""
+    for waiting in oldest_waiting(work, task, key):
+        if release(work, waiting):
+            return
 
 
 def state_key(task: Task[Any, Any], schedule: str | None) -> str | None:
@@ -175,11 +167,6 @@ def _refuse_overlap(work: Work, schedule: str) -> None:
     if row is not None:
         uri = instance_uri(work.dialect.uuid(row[0]))
         raise Refused(f"An instance of {schedule!r} still goes on: {uri}.", blocked_by=uri)
-
-
-def _held(work: Work, key: str) -> bool:
-    work.flush()
-    return work.one(_HOLDER, key) is not None
 
 
 def _insert(work: Work, fact: InstanceStarted, start_after: int | None, waits: bool) -> None:

@@ -11,13 +11,14 @@ from storage.queries.reading import read, rows
 from storage.records import Stats
 
 SAMPLE = 1000  # the latest ended runs from which percentiles are taken
+_KNOWN_ENDS = tuple(outcome for outcome in OUTCOMES if outcome != "lost")  # of those the times are known
 _LAST_ID = lowest_id(1 << 57)
 
 
 def stats(database: Database, *, task: str | None, schedule: str | None, since: int | None) -> Stats:
     """Return the figures for a task, a schedule or all, since an instant or ever."""
     counts = _counts(database, task, schedule, since)
-    lateness, durations = _sample(database, Filter(task, schedule, OUTCOMES, None, since))
+    lateness, durations = _sample(database, Filter(task, schedule, _KNOWN_ENDS, None, since))
     return Stats(
         outcomes={state: counts.get(state, 0) for state in OUTCOMES},
         running=counts.get("running", 0),

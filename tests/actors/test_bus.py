@@ -188,9 +188,7 @@ async def test_an_asker_who_leaves_harms_nobody_and_its_order_stands(autojump_cl
         assert play.outcomes() == ["succeeded"]
 
 
-async def test_a_database_that_cannot_be_trusted_ends_the_engine_and_leaves_nobody_waiting(
-    autojump_clock, stage, door
-):
+async def test_a_database_that_cannot_be_trusted_ends_the_engine_and_leaves_nobody_waiting(autojump_clock, stage, door):
     answers = []
 
     async def start_one(play):
@@ -200,7 +198,7 @@ async def test_a_database_that_cannot_be_trusted_ends_the_engine_and_leaves_nobo
             except Unavailable as error:
                 answers.append(str(error))
 
-    with pytest.raises(ExceptionGroup) as caught:
+    async def go_on_until_it_fails():
         async with trio.open_nursery() as askers, stage.play([quick], door=door) as play:
             door.closed = True
             for _ in range(3):
@@ -209,6 +207,9 @@ async def test_a_database_that_cannot_be_trusted_ends_the_engine_and_leaves_nobo
             door.error = GaveUp("The disk lies.")
             door.closed = False
             await trio.sleep_forever()
+
+    with pytest.raises(ExceptionGroup) as caught:
+        await go_on_until_it_fails()
     assert caught.group_contains(GaveUp, match="The disk lies", depth=None)
     assert caught.value.split(GaveUp)[1] is None
     assert answers == ["The service is stopping."] * 3
@@ -224,3 +225,16 @@ async def test_a_trigger_is_refused_while_a_run_goes_on_and_names_it(autojump_cl
         another = await play.order(TriggerSchedule("once", overlap="allow"))
         await trio.sleep(61)
         assert [play.instance(one).outcome for one in (instance, another)] == ["succeeded"] * 2
+
+
+async def test_an_end_that_somebody_else_has_written_ends_it_here_too(autojump_clock, stage):
+    """As another node would, that believes this one dead."""
+    async with stage.play([nap]) as play:
+        instance = await play.start(nap, 5)
+        await trio.sleep(1)
+        play.sql("UPDATE instance SET state = 'lost', finished_at = started_at")
+        await trio.sleep(5)
+        assert play.outcomes() == ["lost"]
+        assert await play.sighting(instance) is None
+        await play.finish()
+        assert play.engine.left.running == ()

@@ -9,8 +9,8 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from callsheet import Out, SyncOut, task
-from storage.journal.commands import CancelInstances
+from callsheet import Out, task
+from storage.journal.commands import CancelInstances, Start, StartInstances
 
 
 class Mean(Exception):
@@ -302,8 +302,6 @@ async def test_an_input_that_the_code_no_longer_takes_is_a_failure(autojump_cloc
         raise AssertionError
 
     async with among_neighbours(stage, renamed) as play:
-        from storage.journal.commands import Start, StartInstances
-
         (instance,) = await play.order(StartInstances((Start("renamed", b'{"length": 1}'),)))
         assert (await play.ended(instance)).outcome == "failed"
         assert play.error(instance)["type"] == "Invalid"
@@ -371,43 +369,3 @@ async def test_a_child_that_outlives_nothing_is_ended_with_its_instance(autojump
         assert await play.order(CancelInstances("parent", None, None, None, "ada")) == 1
         await trio.sleep(1)
         assert sorted(ended) == list(range(100))
-
-
-async def test_a_def_task_that_raises_or_exits_is_a_failure(real_stage, thread_door):
-    @task
-    def leaves(_in: str, out: SyncOut[None]) -> None:
-        raise {"exit": SystemExit, "interrupt": KeyboardInterrupt, "value": ValueError}[_in]
-
-    @task
-    def works(_in: None, out: SyncOut[str]) -> str:
-        out.send("from a thread")
-        return "and back"
-
-    async with real_stage.play([leaves, works], door=thread_door) as play:
-        for how in ("exit", "interrupt", "value"):
-            instance = await play.start(leaves, how)
-            assert (await play.ended(instance)).outcome == "failed"
-        instance = await play.start(works)
-        assert (await play.ended(instance)).outcome == "succeeded"
-        assert play.outputs(instance) == ["from a thread", "and back"]
-
-
-async def test_a_def_task_ends_at_its_next_word_once_it_is_cancelled(real_stage, thread_door):
-    from threading import Event
-
-    going, cancelled = Event(), Event()
-
-    @task
-    def works(_in: None, out: SyncOut[int]) -> None:
-        going.set()
-        cancelled.wait(10)
-        out.send(1)
-        raise AssertionError("it was told to end")
-
-    async with real_stage.play([works], door=thread_door) as play:
-        instance = await play.start(works)
-        await trio.to_thread.run_sync(going.wait, 10)
-        await play.cancel(instance, "enough")
-        cancelled.set()
-        assert (await play.ended(instance)).outcome == "cancelled"
-        assert play.outputs(instance) == []

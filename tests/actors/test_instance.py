@@ -1,3 +1,4 @@
+from itertools import pairwise
 from time import perf_counter
 from typing import Annotated
 from uuid import uuid4
@@ -282,7 +283,7 @@ async def test_a_failed_attempt_is_tried_again_later_until_one_succeeds(autojump
         ("succeeded", 3, "retry"),
     ]
     assert {one.retry_of for one in runs[1:]} == {first}
-    waits = [(later.started_at - sooner.finished_at) / SECOND for sooner, later in zip(runs, runs[1:], strict=False)]
+    waits = [(later.started_at - sooner.finished_at) / SECOND for sooner, later in pairwise(runs)]
     assert 10 <= waits[0] <= 20
     assert 20 <= waits[1] <= 40
 

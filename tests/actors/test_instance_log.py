@@ -147,7 +147,7 @@ async def test_a_record_that_cannot_be_formatted_does_not_fail_the_task(autojump
 
     @task
     async def clumsy(_in: None, out: Out[None]) -> None:
-        log.warning("%d and %d", "one")
+        log.warning("%d and %d", "one")  # noqa: PLE1206
         print("goes on")
 
     async with stage.play([clumsy]) as play:

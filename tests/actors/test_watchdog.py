@@ -45,7 +45,7 @@ async def test_a_task_that_blocks_the_loop_is_noticed_and_named(real_stage, thre
             dog.close()
     ((name, seconds, where),) = reports
     assert name == f"{instance} of blocks"
-    assert 1.0 < seconds < 3
+    assert seconds > 1
     assert where.endswith("in blocks")
     (said,) = [record.getMessage() for record in caplog.records if record.name == "callsheet.watchdog"]
     assert f"by instance {instance} of blocks at" in said

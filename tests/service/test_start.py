@@ -131,6 +131,14 @@ def test_the_console_script_is_the_module(launch: Any) -> None:
     assert process.returncode == 0
 
 
+def test_modules_of_the_working_directory_do_not_get_in_the_way(launch: Any) -> None:
+    for name in ("web", "storage", "actors", "json", "trio"):
+        (launch.folder / f"{name}.py").write_text("raise RuntimeError('this is not yours')\n")
+    (launch.folder / "mine.py").write_text("from callsheet import Out, task\n" + HELLO)
+    service = launch("--tasks", "mine")
+    assert service.over(service.start("hello"))["outputs"] == ["hello"]
+
+
 # --- refusing ---
 
 

@@ -3,7 +3,16 @@
 import pytest
 
 from callsheet.instants import HOUR, SECOND, format_instant
-from storage.journal.commands import Claim, EndInstance, PauseSchedule, Start, StartInstances, TriggerSchedule
+from storage.journal.commands import (
+    Claim,
+    DeleteSchedule,
+    EndInstance,
+    PauseSchedule,
+    Start,
+    StartInstances,
+    TriggerSchedule,
+)
+from storage.queries.schedules import list_schedules, upcoming_of_all
 
 DAY = 24 * 3600
 
@@ -286,12 +295,27 @@ def test_a_pause_that_runs_out_under_a_clock_that_was_set_back_fires_nothing_aga
 def test_a_trigger_that_cannot_be_read_blocks_its_schedule_alone(bench, caplog):
     bench.put("bad")
     bench.put("good")
-    bench.write("""UPDATE schedule SET trigger = '{"cron":"gibberish"}' WHERE id = 'bad'""")
+    bench.write("""UPDATE schedule SET trigger = '{"cron":"* * * * *","timezone":"Mars/Olympus"}' WHERE id = 'bad'""")
     bench.claim_after(10)
 
     assert [run.schedule for run in bench.started] == ["good"]
     ((state, reason),) = bench.rows("SELECT state, state_reason FROM schedule WHERE id = 'bad'")
     assert state == "blocked"
-    assert reason.startswith("trigger_failed: Invalid")
+    assert reason.startswith("trigger_failed: ")
     assert bench.claim_after(10) == []
     assert "bad" in caplog.text
+
+
+def test_a_trigger_that_means_nothing_any_more_can_be_shown_replaced_and_deleted(bench):
+    """Such as one in a time zone that the present data do not know."""
+    for slug in ("a", "b", "c"):
+        bench.put(slug)
+    bench.write("""UPDATE schedule SET trigger = '{"cron":"* * * * *","timezone":"Mars/Olympus"}' WHERE id <> 'c'""")
+    bench.claim_after(10)
+    listed = list_schedules(bench.database, task=None, state=None, tag=None, limit=10, cursor=None).items
+    assert [(record.id, record.state) for record in listed] == [("a", "blocked"), ("b", "blocked"), ("c", "active")]
+    assert [coming.schedule for coming in upcoming_of_all(bench.database, 2, None)] == ["c", "c"]
+    bench.ask(DeleteSchedule("a"))
+    bench.put("b", every="5s")
+
+    assert (bench.schedule("b").state, bench.schedule("b").next_due) == ("active", bench.clock.now() + 5 * SECOND)
