@@ -15,7 +15,8 @@ from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppres
 from attrs import frozen
 
 ROOM = 1000  # writes that may wait for a reader; further ones are dropped
-LAST_WAIT = 0.1  # seconds that what is left at the end may take to be read
+LAST_WAIT = 0.1  # seconds that what is left at a stop as told may take to be read: stopping has its own bound
+REASON_WAIT = 2.0  # seconds for the reason of a refusal
 
 
 class Spool(io.TextIOBase):
@@ -84,9 +85,14 @@ class Console:
         """Show lines on standard output."""
         self.out.write(text)
 
-    def finish(self) -> None:
+    def complain(self, text: str) -> None:
+        """Say on standard error why the process ends, and see to it that it is read if anybody reads at all."""
+        self.errors.write(text)
+        self.finish(REASON_WAIT)
+
+    def finish(self, within: float = LAST_WAIT) -> None:
         """Wait until what was said is written, but not for long."""
-        deadline = time.monotonic() + LAST_WAIT
+        deadline = time.monotonic() + within
         while not (self.out.idle and self.errors.idle) and time.monotonic() < deadline:
             time.sleep(0.002)
 

@@ -3,7 +3,6 @@
 import gc
 import logging
 import os
-import sys
 from functools import partial
 
 import msgspec
@@ -55,11 +54,11 @@ def serve(settings: Settings) -> int:
             with captured():
                 trio.run(_serve, settings, console)
         except* RefusedToStart as group:
-            code = _say(group, REFUSED)
+            code = _complain(console, group, REFUSED)
         except* KeyboardInterrupt:
             code = STOPPED  # before the engine was up: there was nothing to drain
         except* GaveUp as group:
-            code = _say(group, GAVE_UP)
+            code = _complain(console, group, GAVE_UP)
     return code
 
 
@@ -69,10 +68,10 @@ def _calm_collector() -> None:
     gc.set_threshold(50_000, 20, 100)
 
 
-def _say(error: BaseException, code: int) -> int:
+def _complain(console: Console, error: BaseException, code: int) -> int:
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
-    sys.stderr.write(f"callsheet: {error}\n")
+    console.complain(f"callsheet: {error}\n")
     return code
 
 

@@ -42,6 +42,19 @@ def talking_thread(_in: None, out: Out[None]) -> None:
     print("printed by a thread")
     log.error("logged by a thread")
 """
+ENDLESS = """
+@task
+async def deaf(_in: None, out: Out[None]) -> None:
+    while True:
+        try:
+            await trio.sleep(60)
+        except BaseException:
+            pass
+
+@task
+def threaded(_in: None, out: Out[None]) -> None:
+    time.sleep(60)
+"""
 BLOCKING = """
 @task
 async def blocking(_in: None, out: Out[None]) -> None:
@@ -357,6 +370,20 @@ def test_a_node_whose_row_is_gone_ends_with_the_reason(launch: Any) -> None:
     code, _ = service.ended()
 
     assert code == 70
+    assert_one_sentence(service.errors[-1], "database", "node")
+
+
+def test_giving_up_does_not_wait_for_tasks_that_do_not_end(launch: Any) -> None:
+    service = launch(tasks=ENDLESS)
+    for task in ("deaf", "threaded"):
+        service.running(service.start(task))
+    change_beneath(service, "DELETE FROM node")
+    with suppress(OSError, http.client.HTTPException):
+        service.post("/v1/instances", {"task": "sleep", "input": {"seconds": 0}})
+
+    code, took = service.ended()
+
+    assert (code, took < 5) == (70, True)
     assert_one_sentence(service.errors[-1], "database", "node")
 
 

@@ -292,6 +292,19 @@ def test_a_pause_that_runs_out_under_a_clock_that_was_set_back_fires_nothing_aga
     assert bench.fates() == [("ran", at, at, 1) for at in (10, 20, 30, 40, 50)]
 
 
+def test_a_change_under_a_clock_that_was_set_back_names_no_due_time_again(bench):
+    bench.put(overlap="allow")
+    for _ in range(3):
+        bench.claim_after(10)
+    bench.clock.move(-25)
+    record = bench.put(overlap="allow", jitter="1ms")
+    assert record.next_due > record.last_due
+    for _ in range(4):
+        bench.claim_after(9)
+
+    assert bench.fates() == [("ran", at, at, 1) for at in (10, 20, 30, 40)]
+
+
 def test_a_trigger_that_cannot_be_read_blocks_its_schedule_alone(bench, caplog):
     bench.put("bad")
     bench.put("good")

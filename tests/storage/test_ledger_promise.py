@@ -133,7 +133,7 @@ class Play:
         return found
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(definition=DEFINITIONS, steps=st.lists(STEPS, min_size=3, max_size=25))
 def test_every_due_time_is_accounted_for_exactly_once(bench, definition, steps):
     play = Play(bench, definition)

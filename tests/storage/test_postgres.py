@@ -11,6 +11,7 @@ from contextlib import closing, suppress
 
 import psycopg2
 import pytest
+from pony import orm
 
 from callsheet.errors import GaveUp, RefusedToStart, StorageFull, Unavailable
 from storage import failures
@@ -206,6 +207,23 @@ def test_a_backend_that_is_killed_between_any_two_statements_makes_all_or_nothin
             break
         assert killed[-1].wait(10)
     assert 4 < number < 39
+
+
+def test_a_session_does_not_go_on_with_the_second_half_of_a_transaction(bench, proxy):
+    """Left to itself, Pony would connect anew and commit what came after the loss."""
+
+    @orm.db_session(optimistic=False)
+    def two_halves():
+        bench.database.entities.Event(at=1, type="first", data="{}")
+        orm.flush()
+        proxy.cut()
+        bench.database.entities.Event(at=2, type="second", data="{}")
+        orm.flush()
+
+    with pytest.raises(orm.OrmError):
+        two_halves()
+
+    assert bench.rows("SELECT type FROM event WHERE type IN ('first', 'second')") == []
 
 
 @pytest.mark.parametrize("number", range(12))

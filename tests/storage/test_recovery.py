@@ -215,10 +215,14 @@ def test_each_boot_is_written_down_with_its_end(bench):
     assert first.boot != second.boot
 
 
-def test_a_boot_that_was_not_stopped_as_told_is_not_said_to_be(bench):
+def test_a_boot_that_just_ended_is_said_to_have_stopped_when_it_was_last_seen(bench):
+    bench.clock.move(7)
+    bench.start()
+    last_seen = bench.clock.now()
+    bench.clock.move(100)
     bench.boot()
 
-    assert [node.stopped_at for node in list_nodes(bench.database).items] == [None, None]
+    assert [node.stopped_at for node in list_nodes(bench.database).items] == [None, last_seen]
 
 
 def test_a_node_whose_database_another_boot_has_taken_over_gives_up_at_its_next_write(bench):
