@@ -72,6 +72,8 @@ class Engine:
     lost: int = 0
     left: Present | None = None
     stopped: trio.Event = field(factory=trio.Event)  # all is written down; what is `left` never ended
+    falling: trio.Event = field(factory=trio.Event)  # a part has ended, and the others are being cancelled
+    failure: BaseException | None = None  # why
 
     @property
     def takes_orders(self) -> bool:
@@ -100,15 +102,16 @@ async def engine(
     shared = Engine(to_bus, to_tipman, Health())
     try:
         async with trio.open_nursery() as tree:
-            tree.start_soon(bus, Bus(bus_inbox, to_tipman, to_scheduler, to_narrator, door, journal, shared.health))
-            tree.start_soon(tipman, Tipman(tipman_inbox, to_bus, tasks, clock, rules.cleanup_timeout))
+            writer = Bus(bus_inbox, to_tipman, to_scheduler, to_narrator, door, journal, shared.health)
+            tree.start_soon(_part, shared, partial(bus, writer))
+            directory = Tipman(tipman_inbox, to_bus, tasks, clock, rules.cleanup_timeout)
+            tree.start_soon(_part, shared, partial(tipman, directory))
             if write is not None:
-                tree.start_soon(restarted, "narrator", partial(narrator, facts, write))
+                tree.start_soon(_part, shared, partial(restarted, "narrator", partial(narrator, facts, write)))
             shared.lost = await _recover(to_bus)
             planner = trio.CancelScope()
-            tree.start_soon(
-                _within, planner, partial(scheduler, nudges, to_bus, clock, clock.now(), rules.longest_wait)
-            )
+            look = partial(scheduler, nudges, to_bus, clock, clock.now(), rules.longest_wait)
+            tree.start_soon(_part, shared, partial(_within, planner, look))
             shared.ready = True
             task_status.started(shared)
             await shared.stop.wait()
@@ -121,6 +124,16 @@ async def engine(
     finally:
         leave_nobody_waiting(bus_inbox)
         leave_nobody_waiting(tipman_inbox)
+
+
+async def _part(shared: Engine, actor: Callable[[], Awaitable[None]]) -> None:
+    """Run a part of the tree, and tell at once when it fails: tasks that never end may hold up the tree itself."""
+    try:
+        await actor()
+    except BaseException as error:
+        shared.failure = shared.failure or error
+        shared.falling.set()
+        raise
 
 
 async def _within(scope: trio.CancelScope, actor: Callable[[], Awaitable[None]]) -> None:

@@ -40,6 +40,7 @@ log = logging.getLogger("callsheet.service")
 
 STOPPED, GAVE_UP, REFUSED = 0, 70, 78
 AFTER_DRAIN = 1.7  # seconds after the drain at which the process is ended by force: 2 s are promised
+FALL = 2.0  # seconds that the process has to end once a part of the engine has failed for good
 LAST_CLEANUP = 1.0  # seconds that cancelled tasks have to clean up at the end
 WEB_LIMITS = Limits(graceful_timeout=0.3)
 
@@ -136,6 +137,7 @@ async def _run(parts: Parts, allowed: list[addresses.Allow], listeners: list[tri
             partial(serve_http, app, host="", port=0, listeners=listeners, shutdown=quit_web, limits=WEB_LIMITS)
         )
         nursery.start_soon(_obey_signals, running, parts)
+        nursery.start_soon(_fall_with, running, dog, parts.console)
         if settings.demo:
             await demo.add(running.bus, url)
         await _greet(parts, running, url)
@@ -170,6 +172,19 @@ async def _obey_signals(running: Engine, parts: Parts) -> None:
                 running.stop.set()
             else:
                 running.hurry.set()
+
+
+async def _fall_with(running: Engine, dog: Watchdog, console: Console) -> None:
+    """End soon after the engine has failed: a task that never ends must not keep a process that does nothing more."""
+    with trio.CancelScope(shield=True):
+        await running.falling.wait()
+    if not running.stopped.is_set() and running.failure is not None:
+        dog.end_process_in(FALL, GAVE_UP, partial(_say_why, console, running.failure))
+
+
+def _say_why(console: Console, failure: BaseException, _: str | None) -> None:
+    reason = GaveUp("The service failed.") if isinstance(failure, trio.Cancelled) else failure
+    _complain(console, reason, GAVE_UP)
 
 
 def _last_words(console: Console, holder: str | None) -> None:

@@ -45,6 +45,7 @@ class Watchdog:
         self._signals_before: int | None = None
         self._graces: list[float] = []
         self._ends_at: float | None = None
+        self._exit_code = 0
         self._last_words: Callable[[str | None], object] = lambda _: None
         self._done = False
         self._culprit: tuple[str | None, str] | None = None
@@ -64,6 +65,11 @@ class Watchdog:
         self._graces, self._last_words = list(graces), last_words
         # Trio's own descriptor is not needed: every beat wakes the loop, and so does the hearing of a signal.
         self._signals_before = signal.set_wakeup_fd(self._mouth.fileno(), warn_on_full_buffer=False)
+
+    def end_process_in(self, seconds: float, code: int, last_words: Callable[[str | None], object]) -> None:
+        """End the process by force, with another exit code and other last words, unless it has ended by itself."""
+        self._exit_code, self._last_words = code, last_words
+        self._end_in(seconds)
 
     def close(self) -> None:
         """Stop watching."""
@@ -100,10 +106,13 @@ class Watchdog:
                 self._told_to_stop()
 
     def _told_to_stop(self) -> None:
-        ends_at = time.monotonic() + self._graces[0]
-        self._ends_at = ends_at if self._ends_at is None else min(self._ends_at, ends_at)
+        self._end_in(self._graces[0])
         if len(self._graces) > 1:
             del self._graces[0]
+
+    def _end_in(self, seconds: float) -> None:
+        ends_at = time.monotonic() + seconds
+        self._ends_at = ends_at if self._ends_at is None else min(self._ends_at, ends_at)
 
     def _ask_for_beat(self) -> bool:
         if self._pending:
@@ -135,7 +144,7 @@ class Watchdog:
     def _end_process(self) -> None:
         held = self.lag() > BEAT
         self._last_words(blame(sys._current_frames().get(self._loop_thread))[0] if held else None)
-        os._exit(0)
+        os._exit(self._exit_code)
 
 
 def blame(frame: FrameType | None) -> tuple[str | None, str]:
