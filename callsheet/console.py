@@ -9,7 +9,7 @@ import queue
 import select
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 
 from attrs import frozen
@@ -95,6 +95,29 @@ class Console:
         deadline = time.monotonic() + within
         while not (self.out.idle and self.errors.idle) and time.monotonic() < deadline:
             time.sleep(0.002)
+
+
+class Opening:
+    """Holds back what the engine has to say until the service has introduced itself; callable from any thread."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self._say = say
+        self._held: list[str] | None = []
+        self._lock = threading.Lock()
+
+    def say(self, text: str) -> None:
+        """Show lines, later if it is too early."""
+        with self._lock:
+            if self._held is None:
+                self._say(text)
+            else:
+                self._held.append(text)
+
+    def over(self) -> None:
+        """Show what was held back, and everything from now on at once."""
+        with self._lock:
+            held, self._held = self._held or [], None
+            self._say("".join(held))
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from callsheet import demo, logs
 from callsheet.builtin import addresses
 from callsheet.capture import captured
 from callsheet.clock import Clock, WallClock
-from callsheet.console import Console, unblocked
+from callsheet.console import Console, Opening, unblocked
 from callsheet.errors import GaveUp, RefusedToStart
 from callsheet.ids import IdMaker
 from callsheet.settings import Settings
@@ -126,8 +126,9 @@ async def _run(parts: Parts, allowed: list[addresses.Allow], listeners: list[tri
     quit_web = trio.Event()
     rules = Rules(drain=settings.drain, last_cleanup=LAST_CLEANUP)
     async with trio.open_nursery() as nursery:
+        opening = Opening(parts.console.say)
         running: Engine = await nursery.start(
-            engine, parts.journal, parts.door, parts.tasks, parts.clock, rules, parts.console.say
+            engine, parts.journal, parts.door, parts.tasks, parts.clock, rules, opening.say
         )
         dog = Watchdog(partial(_report_block, running.bus))
         dog.bound_the_end((settings.drain + AFTER_DRAIN, AFTER_DRAIN), partial(_last_words, parts.console))
@@ -141,6 +142,7 @@ async def _run(parts: Parts, allowed: list[addresses.Allow], listeners: list[tri
         if settings.demo:
             await demo.add(running.bus, url)
         await _greet(parts, running, url)
+        opening.over()
         await running.stopped.wait()
         quit_web.set()
         await _leave(parts, running)

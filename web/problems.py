@@ -14,7 +14,10 @@ log = logging.getLogger("callsheet.web")
 
 KINDS = {400: "bad-request", 404: "no-such-page", 405: "method-not-allowed", 408: "too-slow", 413: "too-large",
          415: "unsupported-media-type"}  # fmt: skip
-DETAILS = {404: "There is nothing at this address.", 405: "Allow lists the methods that this address takes."}
+DETAILS = {
+    404: "There is nothing at this address; /v1/schedules, /v1/instances and /v1/tasks are there.",
+    405: "Allow lists the methods that this address takes.",
+}
 
 MOST_FIELDS = 100  # wrong fields that one answer lists: a body of 1 MiB can hold a hundred thousand
 

@@ -95,7 +95,8 @@ def _check_announcement(request: Request, *, merge_patch: bool) -> None:
     types = {"application/json"} | ({"application/merge-patch+json"} if merge_patch else set())
     parameters = {name: value.lower() for name, value in request.mimetype_params.items()}
     if len(request.headers.getlist("Content-Type")) > 1 or request.mimetype not in types:
-        raise UnsupportedMediaType(f"Send {' or '.join(sorted(types))}.")
+        came = request.mimetype or "no content type"
+        raise UnsupportedMediaType(f"Send {' or '.join(sorted(types))}; this came as {came[:100]}.")
     if parameters not in ({}, {"charset": "utf-8"}):
         raise UnsupportedMediaType("Send the body in UTF-8; its type needs no parameters.")
     if any(coding.strip().lower() != "identity" for coding in request.headers.getlist("Content-Encoding")):

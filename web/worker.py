@@ -109,7 +109,9 @@ async def listen(host: str, port: int) -> list[trio.SocketListener]:
         return await trio.open_tcp_listeners(port, host=address)
     except (OSError, UnicodeError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        raise RefusedToStart(f"Cannot listen on {host}, port {port}: {reason}.") from error
+        raise RefusedToStart(
+            f"Cannot listen on {host}, port {port}: {reason}. Choose another with --host and --port."
+        ) from error
 
 
 def url_of(listener: trio.SocketListener) -> str:

@@ -75,7 +75,7 @@ async def test_head_tells_what_get_would_without_the_body(api):
 )  # fmt: skip
 async def test_where_there_is_nothing_a_problem_says_so(api, path):
     body = api.problem(await api.get(path), 404)
-    assert body["detail"] == "There is nothing at this address."
+    assert body["detail"].startswith("There is nothing at this address; /v1/schedules")
 
 
 async def test_a_slash_at_the_end_makes_no_difference(api):
