@@ -16,6 +16,7 @@ from storage.journal.journal import Applied, Interrupted, Journal, Verdict
 log = logging.getLogger("callsheet.bus")
 
 MAX_BATCH = 4000  # rows or so in one transaction: large batches are cheap, endless ones would starve the readers
+MOST_KEPT = 100_000  # reports kept while the database does not answer; then the queue fills, and its senders wait
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 1.0  # seconds between two tries while the database does not answer
 
 
@@ -66,8 +67,8 @@ async def _gather(inbox: trio.MemoryReceiveChannel[Order], kept: list[Order], pa
             batch.append(await inbox.receive())
         except trio.EndOfChannel:
             return None
-    weight = sum(one.command.weight for one in batch)
-    while weight < MAX_BATCH:
+    weight = sum(one.command.weight for one in batch[len(kept) :])  # what is kept must not shut out who waits
+    while weight < MAX_BATCH and len(kept) < MOST_KEPT:
         try:
             batch.append(inbox.receive_nowait())
         except (trio.WouldBlock, trio.EndOfChannel):

@@ -6,6 +6,7 @@ The outcome is what the body did; the report is committed before anybody is told
 
 import threading
 import traceback
+from collections.abc import Callable
 from contextlib import suppress
 from math import inf
 from typing import Any
@@ -15,16 +16,20 @@ import msgspec
 import trio
 from attrs import define, field
 
+from actors.leaks import close_leaks, leaves_open
 from actors.messages import Order
 from callsheet.capture import Pieces, current_pen
 from callsheet.clock import Clock
 from callsheet.instants import SECOND, to_datetime
 from callsheet.tasks import Task
+from callsheet.tasks.out import OutputLimit
 from callsheet.tasks.text import safe_text
 from storage.journal.commands import Command, EndInstance, KeepLog, KeepOutput
 from storage.journal.facts import InstanceStarted
 
 MAX_ERROR = 16_000  # characters of a traceback that are kept
+MAX_OUTPUT = 1024 * 1024  # bytes of JSON of one output, as of a request
+MAX_NOTE = 500  # characters of a note of progress
 MAX_LINE = 64_000  # characters of one line of log
 
 
@@ -68,6 +73,7 @@ class InstancePen:
         self._room = max_log_bytes
         self._lines = 0
         self._held: list[Order] = []
+        self._over = False
         self._pieces = Pieces(MAX_LINE)
         self._lock = threading.RLock()  # re-entrant: what prints while it is destroyed may do so anywhere
         self._token = trio.lowlevel.current_trio_token()
@@ -77,11 +83,15 @@ class InstancePen:
 
     async def output(self, seq: int, raw: bytes) -> None:
         """Keep one output; waits while the bus is full, which is what slows a flood down."""
+        if len(raw) > MAX_OUTPUT:
+            raise OutputLimit(f"an output of {len(raw):,} bytes is more than the {MAX_OUTPUT:,} that one may have")
+        if self._over:
+            raise OutputLimit("the instance is over: what it sends now belongs to nobody")
         await self._bus.send(Order(KeepOutput(self._id, seq, self._clock.now(), raw)))
 
     async def progress(self, done: float, total: float | None, note: str) -> None:
         """Show how far it is; the latest is all that is known."""
-        self._live.progress = (done, total, note)
+        self._live.progress = (done, total, note[:MAX_NOTE])
         await trio.lowlevel.checkpoint()
 
     async def log(self, level: str, text: str, fields: dict[str, object]) -> None:
@@ -91,10 +101,12 @@ class InstancePen:
 
     def write_line(self, level: str, text: str) -> None:
         """Keep a line from logging, from any thread."""
-        self._write(level, safe_text(text[:MAX_LINE]))
+        self._write(safe_text(level[:32]), safe_text(text[:MAX_LINE]))
 
     def write_text(self, level: str, text: str) -> None:
         """Keep what print writes, which may come in pieces, from any thread."""
+        if self._room <= 0:
+            return
         for line in self._pieces.add(level, text):
             self.write_line(level, line)
 
@@ -102,7 +114,7 @@ class InstancePen:
         """Keep a line unless the log is full; what is cut never burdens the loop, however fast a thread writes."""
         size = len(text.encode()) + len(fields or b"") + 32
         with self._lock:
-            if self._room <= 0:
+            if self._room <= 0 or self._over:
                 return
             self._room -= size
             full = self._room <= 0
@@ -132,6 +144,7 @@ class InstancePen:
         """Hand over the last word if there is room for it at once, which there nearly always is."""
         for level, text in self._pieces.rest():
             self.write_line(level, text)
+        self._over = True
         if self._held:
             return False
         try:
@@ -176,6 +189,9 @@ async def perform(live: Live, task: Task[Any, Any], bus: trio.MemorySendChannel[
     if run.timeout is not None:
         live.scope.deadline = began + run.timeout / SECOND
     state, error = await _guarded(live, task, pen)
+    if leaves_open(live.trio_task):
+        left_open = await close_leaks(live.trio_task)
+        error = left_open if error is None or isinstance(error, RuntimeError) else error
     ended = trio.current_time()
     outcome = _outcome(live, error, ended)
     report = EndInstance(
@@ -237,18 +253,20 @@ def _explain(live: Live, outcome: str, error: BaseException | None, seconds: flo
 
 
 def describe(error: BaseException) -> dict[str, str]:
-    """Describe an exception in plain text, even one whose own `str` or `repr` fails."""
-    try:
-        message = str(error)
-    except BaseException:  # noqa: BLE001 - the author's own `__str__`
-        message = "<the exception's str() failed>"
-    try:
-        trace = "".join(traceback.format_exception(error, limit=-30))
-    except BaseException:  # noqa: BLE001 - as above
-        trace = "<the traceback could not be formatted>"
-    name = type(error).__qualname__
+    """Describe an exception in plain text, even one whose own `str`, `repr` or class name fails."""
     return {
-        "type": safe_text(str(name)),
-        "message": safe_text(message)[:MAX_ERROR],
-        "traceback": safe_text(trace)[-MAX_ERROR:],
+        "type": _tried(lambda: safe_text(str(type(error).__qualname__)[:200]), "Exception"),
+        "message": _tried(lambda: safe_text("".join(str(error)[:MAX_ERROR])), "<the exception's str() failed>"),
+        "traceback": _tried(lambda: safe_text(_traceback(error))[-MAX_ERROR:], "<it could not be formatted>"),
     }
+
+
+def _traceback(error: BaseException) -> str:
+    return "".join(traceback.format_exception(error, limit=-30))
+
+
+def _tried(describe: Callable[[], str], otherwise: str) -> str:
+    try:
+        return str(describe())
+    except BaseException:  # noqa: BLE001 - the author's own code
+        return otherwise

@@ -51,6 +51,8 @@ class Watch:
             return 0
         if jump > 0:
             self.awake_since = self.now  # asleep, or set forward: what was due meanwhile is for the catch-up policy
+        else:  # set back: what was awake time stays awake time, however it is called now
+            self.awake_since = min(self.awake_since + jump, self.now)
         return jump
 
 

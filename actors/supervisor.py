@@ -20,7 +20,7 @@ import trio
 from attrs import define, field, frozen
 
 from actors.bus import Bus, Health, bus
-from actors.inbox import ask, leave_nobody_waiting, order
+from actors.inbox import ask, order
 from actors.messages import Census, InterruptAll, Nudge, Order, Present, TipmanMessage, WhenIdle
 from actors.narrator import narrator
 from actors.scheduler import LONGEST_WAIT, scheduler
@@ -100,30 +100,23 @@ async def engine(
     to_scheduler, nudges = trio.open_memory_channel[Nudge](1)
     to_narrator, facts = trio.open_memory_channel[tuple[Fact, ...]](NARRATOR_ROOM if write else 0)
     shared = Engine(to_bus, to_tipman, Health())
-    try:
-        async with trio.open_nursery() as tree:
-            writer = Bus(bus_inbox, to_tipman, to_scheduler, to_narrator, door, journal, shared.health)
-            tree.start_soon(_part, shared, partial(bus, writer))
-            directory = Tipman(tipman_inbox, to_bus, tasks, clock, rules.cleanup_timeout)
-            tree.start_soon(_part, shared, partial(tipman, directory))
-            if write is not None:
-                tree.start_soon(_part, shared, partial(restarted, "narrator", partial(narrator, facts, write)))
-            shared.lost = await _recover(to_bus)
-            planner = trio.CancelScope()
-            look = partial(scheduler, nudges, to_bus, clock, clock.now(), rules.longest_wait)
-            tree.start_soon(_part, shared, partial(_within, planner, look))
-            shared.ready = True
-            task_status.started(shared)
-            await shared.stop.wait()
-            try:
-                await _stop(shared, planner, rules)
-            except (Unavailable, trio.BrokenResourceError):
-                await trio.sleep_forever()  # a part of the tree has failed, and is about to say why
-            shared.stopped.set()
-            tree.cancel_scope.cancel()
-    finally:
-        leave_nobody_waiting(bus_inbox)
-        leave_nobody_waiting(tipman_inbox)
+    async with trio.open_nursery() as tree:
+        writer = Bus(bus_inbox, to_tipman, to_scheduler, to_narrator, door, journal, shared.health)
+        tree.start_soon(_part, shared, partial(bus, writer))
+        directory = Tipman(tipman_inbox, to_bus, tasks, clock, rules.cleanup_timeout)
+        tree.start_soon(_part, shared, partial(tipman, directory))
+        if write is not None:
+            tree.start_soon(_part, shared, partial(restarted, "narrator", partial(narrator, facts, write)))
+        shared.lost = await _recover(to_bus)
+        planner = trio.CancelScope()
+        look = partial(scheduler, nudges, to_bus, clock, clock.now(), rules.longest_wait)
+        tree.start_soon(_part, shared, partial(_within, planner, look))
+        shared.ready = True
+        task_status.started(shared)
+        await shared.stop.wait()
+        await _stop(shared, planner, rules)
+        shared.stopped.set()
+        tree.cancel_scope.cancel()
 
 
 async def _part(shared: Engine, actor: Callable[[], Awaitable[None]]) -> None:
@@ -163,6 +156,7 @@ async def restarted(name: str, actor: Callable[[], Awaitable[None]], budget: Bud
             crashes.append(trio.current_time())
             while crashes[0] < crashes[-1] - budget.seconds:
                 crashes.popleft()
+            await trio.sleep(min(0.1 * 2 ** len(crashes), 2.0))
             if len(crashes) > budget.restarts:
                 raise GaveUp(
                     f"The {name} crashed {len(crashes)} times within {budget.seconds:g} s, "
@@ -173,7 +167,15 @@ async def restarted(name: str, actor: Callable[[], Awaitable[None]], budget: Bud
 
 
 async def _stop(shared: Engine, planner: trio.CancelScope, rules: Rules) -> None:
-    """Stop in order: no new firings, drain, interrupt, write down the end."""
+    """Stop in order; should a part of the tree fail meanwhile, it is that part that says why."""
+    try:
+        await _stop_in_order(shared, planner, rules)
+    except (Unavailable, trio.BrokenResourceError):
+        await trio.sleep_forever()
+
+
+async def _stop_in_order(shared: Engine, planner: trio.CancelScope, rules: Rules) -> None:
+    """No new firings, drain, interrupt, write down the end."""
     shared.draining = True
     planner.cancel()
     with suppress(Unavailable), trio.move_on_after(1.0):

@@ -3,6 +3,7 @@
 Nothing in the process may wait for them: a full pipe would hold the event loop, and so everything, for ever.
 """
 
+import fcntl
 import io
 import os
 import queue
@@ -24,6 +25,8 @@ class Spool(io.TextIOBase):
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
+        # one of our own: should a task close 1, the next file would get that number, and be written into
+        self._ours = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, 10)
         self._waiting: queue.Queue[bytes] = queue.Queue(ROOM)
         self._dropped = 0
         threading.Thread(target=self._write_on, name=f"callsheet-console-{descriptor}", daemon=True).start()
@@ -62,7 +65,7 @@ class Spool(io.TextIOBase):
         while True:
             data = self._waiting.get()
             with suppress(OSError):  # nobody reads it any more
-                _write_all(self._descriptor, data)
+                _write_all(self._ours, data)
             self._waiting.task_done()
 
 

@@ -1,21 +1,26 @@
 """Three schedules to look at, one for each built-in task; they work offline."""
 
+import logging
+
 import trio
 
 from actors.inbox import order
 from actors.messages import Order
-from callsheet.errors import Refused
-from storage.journal.commands import PatchSchedule, PutSchedule
+from callsheet.errors import Refused, Unavailable
+from storage.journal.commands import PutSchedule
+
+log = logging.getLogger("callsheet.demo")
 
 
 async def add(bus: trio.MemorySendChannel[Order], url: str) -> None:
-    """Put the demo's schedules; those that are there already stay as they are, but for the address to fetch."""
+    """Add the demo's schedules; those that are there already stay as they are."""
     for slug, document in demo_schedules(url).items():
         try:
             await order(bus, PutSchedule(slug, document, create_only=True))
         except Refused:
-            if document["task"] == "http_get":
-                await order(bus, PatchSchedule(slug, {"input": document["input"]}))
+            log.debug("the schedule %s stays as it is", slug)
+        except Unavailable as error:
+            log.warning("the schedule %s was not added: %s", slug, error)
 
 
 def demo_schedules(url: str) -> dict[str, dict[str, object]]:

@@ -21,6 +21,7 @@ from callsheet.capture import captured
 from callsheet.clock import Clock, WallClock
 from callsheet.console import Console, Opening, unblocked
 from callsheet.errors import GaveUp, RefusedToStart
+from callsheet.forks import close_in_children
 from callsheet.ids import IdMaker
 from callsheet.settings import Settings
 from callsheet.tasks import Registry
@@ -60,6 +61,9 @@ def serve(settings: Settings) -> int:
             code = STOPPED  # before the engine was up: there was nothing to drain
         except* GaveUp as group:
             code = _complain(console, group, GAVE_UP)
+        except* Exception as group:
+            log.critical("the service failed", exc_info=group)
+            code = _complain(console, group, GAVE_UP)
     return code
 
 
@@ -96,10 +100,12 @@ async def _serve(settings: Settings, console: Console) -> None:
     tasks = load_tasks(settings)
     rules = _allowed(settings)
     listeners = await listen(settings.host, settings.port)  # before anything is made on disk
+    for listener in listeners:
+        close_in_children(listener.socket)
     clock, ids = WallClock(), IdMaker()
     database = open_database(settings.database, clock.now())
     database.db.disconnect()  # this thread's connection: from here on the door's threads have their own
-    door = ThreadDoor(readers=1 if database.dialect.name == "sqlite" else 3)
+    door = ThreadDoor(readers=2 if database.dialect.name == "sqlite" else 3)
     try:
         node = this_node(settings.node, ids.make(clock.now()))
         journal = Journal(database, node, tasks, clock, ids)

@@ -12,7 +12,7 @@ import psycopg2.extras
 from attrs import frozen
 from pony import orm
 
-from callsheet.errors import RefusedToStart
+from callsheet.errors import GaveUp, RefusedToStart
 from storage import postgres, sqlite_file
 from storage.dialect import Dialect, PostgreSQL, SQLite
 from storage.entities import Entities, define
@@ -31,16 +31,32 @@ class Database:
     entities: Entities
     dialect: Dialect
     release: Callable[[], None]
+    path: Path | None = None  # of SQLite's file, and which file that was when it was opened
+    identity: tuple[int, int] | None = None
 
     @property
     def shown(self) -> str:
         """Return where it is, without a password."""
         return self.url if self.dialect.name == "sqlite" else postgres.shown(self.url)
 
+    def check_in_place(self) -> None:
+        """Raise GaveUp when SQLite's file was removed or replaced: what we write to it now, nobody would find again."""
+        if self.path is not None and identity_of(self.path) != self.identity:
+            raise GaveUp(f"The database {self.path} was removed or replaced while it was in use.")
+
     def close(self) -> None:
         """Close this thread's connection and let go of the lock."""
         self.db.disconnect()
         self.release()
+
+
+def identity_of(path: Path) -> tuple[int, int] | None:
+    """Return which file a path leads to, None where there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def open_database(url: str, now: int) -> Database:
@@ -60,7 +76,7 @@ def _open_sqlite(url: str, path: Path, now: int) -> Database:
     try:
         sqlite_file.inspect(path)
         sqlite_file.prepare(path, now)
-        return Database(url, *_mapped_sqlite(path), SQLite(), lock.release)
+        return Database(url, *_mapped_sqlite(path), SQLite(), lock.release, path, identity_of(path))
     except BaseException:
         lock.release()
         raise

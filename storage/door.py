@@ -94,7 +94,8 @@ class _Thread:
         return result
 
     def _perform(self, job: _Job) -> None:
-        result = outcome.capture(job.function)
+        # a reading whose caller has left is not begun: it would only hold up those who still wait
+        result = outcome.Value(None) if job.caller is None else outcome.capture(job.function)
         with suppress(trio.RunFinishedError):
             job.token.run_sync_soon(self._deliver, job, result)
 

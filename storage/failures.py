@@ -15,7 +15,8 @@ _FULL = {"SQLITE_FULL", "53100"}
 _FATAL = ("SQLITE_IOERR_FSYNC", "SQLITE_IOERR_DIR_FSYNC", "SQLITE_CORRUPT", "SQLITE_NOTADB", "XX001", "XX002")
 _PASSING = ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_IOERR", "SQLITE_CANTOPEN", "SQLITE_READONLY", "SQLITE_INTERRUPT",
             "SQLITE_NOMEM", "SQLITE_PROTOCOL")  # fmt: skip
-_PG_PASSING = ("08", "40", "53", "55P03", "57", "58")  # classes of SQLSTATE: connection, conflict, resources, operator
+# classes of SQLSTATE: connection, read-only, conflict, resources, lock, operator, system
+_PG_PASSING = ("08", "25006", "40", "53", "55P03", "57", "58")
 
 
 @contextmanager
@@ -38,6 +39,16 @@ def meaning_of(error: BaseException) -> Exception | None:
         if isinstance(cause, psycopg2.Error):
             return _of_postgres(cause)
     return None
+
+
+def at_fault(error: BaseException) -> bool:
+    """Tell whether the command itself is wrong, rather than the state of a database that may come round."""
+    drivers = [cause for cause in _causes(error) if isinstance(cause, sqlite3.Error | psycopg2.Error)]
+    wrong = (
+        sqlite3.DataError, sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.InterfaceError,
+        psycopg2.DataError, psycopg2.IntegrityError, psycopg2.ProgrammingError,
+    )  # fmt: skip
+    return not drivers or any(isinstance(cause, wrong) for cause in drivers)
 
 
 def connection_lost(error: BaseException) -> bool:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import IO
 
 from callsheet.errors import RefusedToStart
+from callsheet.forks import close_in_children
 from callsheet.instants import format_instant
 from storage.migrate import check, migrate, migrations, run_statements
 
@@ -30,7 +31,12 @@ class FileLock:
             holder = self._file.read()
             self._file.close()
             raise RefusedToStart(_held(database, holder)) from None
-        self._sign(now)
+        try:
+            self._sign(now)
+        except OSError as error:
+            self._file.close()
+            raise RefusedToStart(f"Cannot write beside the database {database}: {error.strerror}.") from None
+        close_in_children(self._file)
 
     def _sign(self, now: int) -> None:
         self._file.seek(0)

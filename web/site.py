@@ -5,12 +5,12 @@ from typing import Any, TypeVar, cast
 
 import trio
 from attrs import frozen
-from quart import current_app
+from quart import current_app, request
 
 from actors.inbox import order
 from actors.supervisor import Engine
 from callsheet.clock import Clock
-from callsheet.errors import Unavailable
+from callsheet.errors import CallsheetError, Unavailable
 from callsheet.tasks import Registry
 from storage.database import Database
 from storage.door import Door
@@ -19,6 +19,14 @@ from storage.journal.commands import Command
 T = TypeVar("T")
 
 ANSWER = 25.0  # seconds that a client waits for a commit before it is told that nobody knows
+
+
+class NotYet(CallsheetError):
+    """The request relies on something that is not there yet."""
+
+    status = 501
+    kind = "not-there-yet"
+    title = "That is not there yet"
 
 
 @frozen
@@ -39,6 +47,8 @@ class Site:
 
     async def order(self, command: Command, *, starts: bool = False) -> Any:
         """Have a change written down; one that starts work is refused while the service stops."""
+        if "Idempotency-Key" in request.headers:
+            raise NotYet("Idempotency-Key is not there yet: without it, a request that is sent twice is done twice.")
         if starts and not self.engine.takes_orders:
             raise Unavailable("The service is stopping and starts nothing new.")
         with trio.move_on_after(ANSWER):

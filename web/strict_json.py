@@ -24,6 +24,9 @@ _DOUBTFUL_CHARACTER = re.compile("[\0\ud800-\udfff]")
 _CONTAINERS = {dict, list}
 
 
+MOST_CONTAINERS = 300_000
+
+
 class BadJSON(CallsheetError):
     """The body is not JSON, or JSON that two parsers could read differently."""
 
@@ -106,6 +109,9 @@ def _check_announcement(request: Request, *, merge_patch: bool) -> None:
 def decode(body: bytes, *, max_depth: int = MAX_DEPTH) -> object:
     """Return the document in `body`; raise BadJSON, which says what is wrong and where."""
     text = _as_text(body)
+    containers = body.count(b"[") + body.count(b"{")
+    if containers > MOST_CONTAINERS:  # a body of nothing but brackets would hold the event loop for seconds
+        raise BadJSON(f"The body has more than {MOST_CONTAINERS:,} objects and arrays.")
     try:
         document: object = _DECODER.decode(text)
     except json.JSONDecodeError as error:
@@ -114,7 +120,7 @@ def decode(body: bytes, *, max_depth: int = MAX_DEPTH) -> object:
     except RecursionError:
         raise _too_deep(max_depth) from None
     # Both walks are slow next to parsing, so they are taken only where the bytes give a reason to.
-    if body.count(b"[") + body.count(b"{") > max_depth:
+    if containers > max_depth:
         _check_depth(document, max_depth)
     if _DOUBTFUL_ESCAPE.search(body):
         _check_strings(document)

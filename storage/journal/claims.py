@@ -84,6 +84,8 @@ def _settle(work: Work, due: _Due, now: int, awake_since: int, moves: list[Row])
         decision = decide(_planned(work, due), now, awake_since)
     except Exception as error:
         log.exception("schedule %s blocked: its trigger failed", due.id)
+        if due.next_due is not None:
+            record_omission(work, due.id, Omitted("rejected", "trigger_failed", due.next_due, due.next_due, 1), None)
         moves.append(_block(work, due, f"trigger_failed: {type(error).__name__}: {error}"))
         return 0
     blocker = work.dialect.uuid(due.blocker)
@@ -150,7 +152,7 @@ def _resume(work: Work, due: _Due) -> tuple[Any, ...]:
 
 def _block(work: Work, due: _Due, reason: str) -> tuple[Any, ...]:
     work.facts.append(ScheduleChanged(due.id, "blocked", due.version, reason))
-    last = work.one("SELECT last_due FROM schedule WHERE id = ?", due.id)[0]
+    last = work.one("SELECT last_due FROM schedule WHERE id = ?", due.id)[0] if due.next_due is None else due.next_due
     return last, None, None, "blocked", reason, due.id
 
 

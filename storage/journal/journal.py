@@ -15,11 +15,11 @@ from attrs import evolve, field, frozen
 from pony import orm
 
 from callsheet.clock import Clock
-from callsheet.errors import CallsheetError, GaveUp
+from callsheet.errors import CallsheetError, GaveUp, Unavailable
 from callsheet.ids import IdMaker
 from callsheet.tasks import Task
 from storage.database import Database, NodeIdentity
-from storage.failures import connection_lost, meaning_of, translated
+from storage.failures import at_fault, connection_lost, meaning_of, translated
 from storage.journal import claims, commands, ends, recovery, schedules, starts
 from storage.journal.commands import Command
 from storage.journal.facts import Fact
@@ -128,6 +128,8 @@ class Journal:
 
     def _failed_alone(self, command: Command, error: Exception) -> Applied:
         """Settle a command that cannot be applied even by itself: an end must not stay untold."""
+        if command.keep and not at_fault(error):
+            raise Unavailable(f"The database refuses what it should take: {error}") from error
         if isinstance(command, commands.EndInstance):
             if isinstance(error, Mismatch):
                 log.warning("instance %s had ended before: its first end stands", command.run.id)
@@ -169,6 +171,7 @@ class Journal:
 
     def _attempt(self, batch: list[Command]) -> Applied:
         committing = False
+        self._database.check_in_place()
         try:
             with orm.db_session(optimistic=False):
                 work = self._work()

@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 from attrs import evolve
 
+from callsheet.instants import SECOND
 from storage.journal.commands import Drain, Recover, StopNode
 from storage.journal.ends import start_retry
 from storage.journal.facts import InstanceEnded, InstanceStarted, NodeSaid, ScheduleChanged
@@ -17,6 +18,8 @@ _LOST = (
 )
 # what waits for nothing but the return of its task: the next claim looks whether it is back
 _RIPEN = "UPDATE instance SET start_after = ? WHERE state = 'queued' AND start_after IS NULL AND state_key IS NULL"
+MOST_LOST = 5  # attempts of an idempotent run: one that takes its node down must not do so at every start
+LOST_PAUSE = SECOND  # before the second attempt after a loss nothing, then 1, 3, 7, 15 s
 _WHY = msgspec.json.encode({"type": "Lost", "message": "its node stopped without writing how it ended"}).decode()
 
 
@@ -27,8 +30,8 @@ def recover(work: Work, _: Recover) -> int:
     for run in runs:
         work.facts.append(InstanceEnded(run.id, run.task, run.schedule, "lost", 0.0))
         task = work.tasks.get(run.task)
-        if task is not None and task.idempotent:
-            start_retry(work, run, work.now)
+        if task is not None and task.idempotent and run.attempt <= MOST_LOST:
+            start_retry(work, run, work.now + LOST_PAUSE * (2 ** (run.attempt - 1) - 1))
     for (key,) in work.all("SELECT DISTINCT state_key FROM instance WHERE state = 'queued' AND state_key IS NOT NULL"):
         release_next(work, None, key)
     work.execute(_RIPEN, work.now)
