@@ -172,9 +172,9 @@ def if_match() -> tuple[int, ...] | None:
     header = ", ".join(given)
     if header.strip() == "*":
         return (ANY_VERSION,)
-    tags = (re.fullmatch(r'"([0-9]{1,18})"', tag.strip(), re.ASCII) for tag in header.split(","))  # no weak ones
-    versions = (int(tag[1]) for tag in tags if tag is not None)
-    return tuple(version for version in versions if version != ANY_VERSION) or (-1,)
+    # weak tags are taken, too: proxies that compress make strong ones weak, and ours name a version either way
+    found = re.findall(r'"([0-9]{1,18})"', header, re.ASCII)
+    return tuple(int(version) for version in found if int(version) != ANY_VERSION) or (-1,)
 
 
 def only_if_new() -> bool:
