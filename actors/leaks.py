@@ -1,8 +1,7 @@
 """What a body leaves open: Trio ends the parent of a task that exits inside a nursery or a cancel scope of its own.
 
 The usual way there is leaving an async generator in the middle whose body holds a nursery (python-trio/trio#638).
-Trio has no public way to close what nobody holds any more, so this uses private names. With a generator it races with Trio's
-finalizer, which closes the same nursery: that case is not held by a test.
+Trio has no public way to close what nobody holds any more, so this uses three private names; a test holds each.
 """
 
 from contextlib import suppress
