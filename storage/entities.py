@@ -25,6 +25,7 @@ class Entities:
     Event: Any
     Node: Any
     SchemaVersion: Any
+    KnownTask: Any
 
 
 def _text(**options: Any) -> Any:
@@ -49,10 +50,10 @@ def define(db: Any) -> Entities:
     instance, instance_tag = _instances(db)
     output, log = _sayings(db)
     omission, task_state, event = _accounts(db)
-    node, schema_version = _housekeeping(db)
+    node, schema_version, known_task = _housekeeping(db)
     return Entities(
         schedule, schedule_tag, instance, instance_tag, output, log,
-        omission, task_state, event, node, schema_version,
+        omission, task_state, event, node, schema_version, known_task,
     )  # fmt: skip
 
 
@@ -77,6 +78,16 @@ def _schedules(db: Any) -> tuple[Any, Any]:
         last_due = _number_or_none()  # the latest due time that the ledger holds
         next_due = _number_or_none()  # always later than last_due
         next_fire = _number_or_none()  # next_due plus jitter; or when a pause ends
+        starts_at = _number_or_none()
+        ends_at = _number_or_none()
+        max_runs = _number_or_none()
+        run_count = orm.Required(int, size=64, default=0)  # runs of due times so far, for max_runs
+        run_on_create = orm.Required(int, size=64, default=0)
+        follows = _text_or_none()  # the schedule whose ends make this one due
+        skips = _text(default="[]")  # due times that somebody asked to skip, a JSON list of instants
+        state_errors = _text_or_none()  # what is wrong with the input of a blocked schedule, as JSON
+        keep_for = _number_or_none()
+        keep_last = _number_or_none()
 
     class ScheduleTag(db.Entity):  # type: ignore[misc]
         _table_ = "schedule_tag"
@@ -105,6 +116,7 @@ def _instances(db: Any) -> tuple[Any, Any]:
         retry_of = orm.Optional(UUID)
         start_after = _number_or_none()  # of a queued retry
         state_key = _text_or_none()  # of a task with state: one run at a time holds it
+        waits_for = _text_or_none()  # the line that a queued instance stands in, see journal/turns.py
         queued_at = _number()
         started_at = _number_or_none()
         finished_at = _number_or_none()
@@ -177,7 +189,7 @@ def _accounts(db: Any) -> tuple[Any, Any, Any]:
     return Omission, TaskState, Event
 
 
-def _housekeeping(db: Any) -> tuple[Any, Any]:
+def _housekeeping(db: Any) -> tuple[Any, Any, Any]:
     class Node(db.Entity):  # type: ignore[misc]
         _table_ = "node"
         boot = orm.PrimaryKey(UUID)
@@ -197,4 +209,10 @@ def _housekeeping(db: Any) -> tuple[Any, Any]:
         applied_at = _number()
         checksum = _text()
 
-    return Node, SchemaVersion
+    class KnownTask(db.Entity):  # type: ignore[misc]
+        _table_ = "known_task"
+        name = orm.PrimaryKey(str, autostrip=False)
+        fingerprint = _text()  # of the input's schema, as it was when the schedules of the task were last checked
+        seen_at = _number()
+
+    return Node, SchemaVersion, KnownTask
