@@ -41,6 +41,9 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--demo", action="store_true", default=None, help="add three schedules to look at")
     serve.add_argument("--drain", metavar="20s", help="how long running tasks may finish when it stops (20s)")
     serve.add_argument(
+        "--max-running", metavar="N", help="instances that may run at once; further ones are queued (no limit)"
+    )
+    serve.add_argument(
         "--http-allow", action="append", metavar="CIDR[:PORT]", help="private addresses http_get may fetch from"
     )
     serve.add_argument(

@@ -7,23 +7,37 @@ from typing import Any, TypeVar
 from attrs import frozen
 
 from callsheet.errors import FieldError, Invalid
-from callsheet.instants import HOUR, SECOND, format_instant, parse_duration, to_seconds
+from callsheet.instants import HOUR, SECOND, format_instant, parse_duration, parse_instant, to_seconds
 from callsheet.tasks import Task
-from callsheet.timetable import At, Every, Trigger, parse_trigger, trigger_document
+from callsheet.timetable import (
+    SLUG,
+    After,
+    At,
+    Bounded,
+    Every,
+    Plan,
+    Trigger,
+    bounded,
+    describe,
+    next_due,
+    parse_trigger,
+    trigger_document,
+)
 
-OVERLAPS = ("skip", "allow")
-CATCH_UPS = ("latest", "none")
+OVERLAPS = ("skip", "queue", "replace", "allow")
+CATCH_UPS = ("latest", "none", "all")
 FIELDS = (
-    "task", "input", "trigger", "overlap", "catch_up", "catch_up_window", "jitter", "timeout", "tags",
+    "task", "input", "trigger", "starts_at", "ends_at", "max_runs", "run_on_create", "overlap", "catch_up",
+    "catch_up_window", "jitter", "timeout", "keep_for", "keep_last", "tags",
 )  # fmt: skip
 READ_ONLY = (
-    "id", "uri", "state", "state_reason", "paused_until", "version", "description", "next_due", "next_due_local",
-    "last_due", "created_at", "updated_at",
+    "id", "uri", "state", "state_reason", "state_errors", "paused_until", "version", "description", "next_due",
+    "next_due_local", "last_due", "run_count", "skips", "created_at", "updated_at",
 )  # fmt: skip
 
 MAX_TAGS = 20
 _TAG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/-]{0,63}", re.ASCII)
-_SLUG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}", re.ASCII)
+_MOST = 2**53
 
 T = TypeVar("T")
 
@@ -41,11 +55,28 @@ class Definition:
     jitter: int = 0
     timeout: int | None = None
     tags: tuple[str, ...] = ()
+    starts_at: int | None = None
+    ends_at: int | None = None
+    max_runs: int | None = None
+    run_on_create: bool = False
+    keep_for: int | None = None  # how long its instances are kept; None: as the service has it
+    keep_last: int | None = None  # how many of them
+
+    @property
+    def plan(self) -> Plan:
+        """Return the trigger within its bounds."""
+        return bounded(self.trigger, self.starts_at, self.ends_at)
+
+    @property
+    def description(self) -> str:
+        """Return in words when it is due."""
+        most = "" if self.max_runs is None else f", {self.max_runs} run{'s' if self.max_runs != 1 else ''} at most"
+        return describe(self.plan) + most
 
 
 def check_slug(slug: str, pointer: str = "/id") -> str:
     """Return a schedule id that is fit for a path; raise Invalid otherwise."""
-    if not _SLUG.fullmatch(slug):
+    if not SLUG.fullmatch(slug):
         raise Invalid(FieldError(pointer, "must be 1 to 128 of A-Z a-z 0-9 . _ - and begin with a letter or digit"))
     return slug
 
@@ -67,6 +98,24 @@ def check_timeout(value: object) -> int | None:
     if timeout <= 0:
         raise ValueError("must be above 0")
     return timeout
+
+
+def check_positive(value: object) -> int | None:
+    """Return a number of at least 1, None for none; ValueError says what is wrong."""
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= _MOST:
+        raise ValueError("must be a whole number of at least 1, or null")
+    return value
+
+
+def check_instant(value: object) -> int | None:
+    """Return a time as an instant, None for none; ValueError says what is wrong."""
+    if value is None:
+        return None
+    if not isinstance(value, str):
+        raise ValueError("must be an RFC 3339 time with an offset, or null")  # noqa: TRY004
+    return parse_instant(value)
 
 
 def define(
@@ -96,20 +145,32 @@ class _Reader:
 
     def read(self) -> Definition:
         task = self._task()
+        starts_at, ends_at = self._bounds()
         definition = Definition(
             task=task.name if task else "",
             input=self._input(task),
-            trigger=self._trigger() or Every(SECOND, 0),
+            trigger=self._trigger(starts_at) or Every(SECOND, 0),
+            starts_at=starts_at,
+            ends_at=ends_at,
+            max_runs=self._field("max_runs", None, check_positive),
+            run_on_create=self._field("run_on_create", False, _boolean),
             overlap=self._field("overlap", "skip", _one_of(OVERLAPS)),
             catch_up=self._field("catch_up", "latest", _one_of(CATCH_UPS)),
             catch_up_window=self._field("catch_up_window", HOUR, parse_duration),
             jitter=self._field("jitter", 0, parse_duration),
             timeout=self._field("timeout", None, check_timeout),
+            keep_for=self._field("keep_for", None, check_timeout),
+            keep_last=self._field("keep_last", None, check_positive),
             tags=self._field("tags", (), check_tags),
         )
+        if not self._errors and self._before is None and self._is_never_due(definition.plan):
+            self._errors.append(FieldError("/ends_at", "no due time lies between now and then"))
         if self._errors:
             raise Invalid(*self._errors)
         return definition
+
+    def _is_never_due(self, plan: Plan) -> bool:
+        return isinstance(plan, Bounded) and not isinstance(plan.trigger, After) and next_due(plan, self._now) is None
 
     def _field(self, name: str, default: T, check: Callable[[object], T]) -> T:
         if name not in self._document:
@@ -139,21 +200,34 @@ class _Reader:
             self._errors.extend(error.under("/input").errors)
             return b"null"
 
-    def _trigger(self) -> Trigger | None:
+    def _bounds(self) -> tuple[int | None, int | None]:
+        """Return the first and the last instant at which it may be due."""
+        starts_at = self._field("starts_at", None, check_instant)
+        ends_at = self._field("ends_at", None, check_instant)
+        if starts_at is not None and ends_at is not None and ends_at <= starts_at:
+            self._errors.append(FieldError("/ends_at", "must be later than starts_at"))
+        elif ends_at is not None and ends_at <= self._now and self._before is None:
+            self._errors.append(FieldError("/ends_at", f"has passed: it is {format_instant(self._now)} now"))
+        return starts_at, ends_at
+
+    def _trigger(self, starts_at: int | None) -> Trigger | None:
         if "trigger" not in self._document:
             self._errors.append(FieldError("/trigger", "is required"))
             return None
         try:
-            trigger = parse_trigger(self._document["trigger"], anchor=self._now)
-            return self._settle(trigger)
+            anchor = self._now if starts_at is None else starts_at
+            return self._settle(parse_trigger(self._document["trigger"], anchor=anchor), starts_at)
         except Invalid as error:
             self._errors.extend(error.under("/trigger").errors)
             return None
 
-    def _settle(self, trigger: Trigger) -> Trigger:
+    def _settle(self, trigger: Trigger, starts_at: int | None) -> Trigger:
+        """Keep the anchor of an interval that did not change, unless another start sets its phase."""
         before = self._before.trigger if self._before else None
         if isinstance(trigger, Every) and isinstance(before, Every) and "anchor" not in self._document["trigger"]:
-            return before if before.interval == trigger.interval else trigger
+            assert self._before is not None
+            starts_anew = starts_at is not None and starts_at != self._before.starts_at
+            return before if before.interval == trigger.interval and not starts_anew else trigger
         if isinstance(trigger, At) and trigger != before and trigger.instant <= self._now:
             raise Invalid(FieldError("/at", f"has passed: it is {format_instant(self._now)} now"))
         return trigger
@@ -174,11 +248,17 @@ def document_of(definition: Definition) -> dict[str, Any]:
     return {
         "task": definition.task,
         "trigger": trigger_document(definition.trigger),
+        "starts_at": None if definition.starts_at is None else format_instant(definition.starts_at),
+        "ends_at": None if definition.ends_at is None else format_instant(definition.ends_at),
+        "max_runs": definition.max_runs,
+        "run_on_create": definition.run_on_create,
         "overlap": definition.overlap,
         "catch_up": definition.catch_up,
         "catch_up_window": to_seconds(definition.catch_up_window),
         "jitter": to_seconds(definition.jitter),
         "timeout": None if definition.timeout is None else to_seconds(definition.timeout),
+        "keep_for": None if definition.keep_for is None else to_seconds(definition.keep_for),
+        "keep_last": definition.keep_last,
         "tags": list(definition.tags),
     }
 
@@ -203,6 +283,12 @@ def _one_of(choices: tuple[str, ...]) -> Callable[[object], str]:
         return value
 
     return check
+
+
+def _boolean(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError("must be true or false")  # noqa: TRY004 - a wrong field, not a fault of ours
+    return value
 
 
 def _stranger(name: str) -> FieldError:

@@ -7,7 +7,10 @@ from hashlib import blake2b
 
 from attrs import field, frozen
 
-from callsheet.timetable import At, Trigger, count_due, last_due, next_due
+from callsheet.timetable import After, At, Plan, count_due, last_due, next_due, trigger_of
+
+MOST_CAUGHT_UP = 100
+"""How many due times `catch_up: all` makes up for at most, the latest ones."""
 
 
 @frozen
@@ -15,7 +18,7 @@ class Planned:
     """A schedule as the claim sees it: `due` is its next due time, the rest its policies (durations)."""
 
     id: str
-    trigger: Trigger
+    trigger: Plan
     due: int
     overlap: str
     catch_up: str
@@ -23,6 +26,9 @@ class Planned:
     jitter: int
     blocked: str | None = None  # why it may not run at all, e.g. "task_missing"
     busy: bool = False  # an instance of it is unfinished
+    crowded: bool = False  # and another one waits for its turn already
+    skips: frozenset[int] = frozenset()  # due times that somebody asked to skip
+    runs_left: int | None = None  # of max_runs
 
 
 @frozen
@@ -38,13 +44,18 @@ class Omitted:
 
 @frozen
 class Decision:
-    """The due time to run (None: none), what is omitted in order of time, and where the schedule stands then."""
+    """The due times to run and what is omitted, both in order of time, and where the schedule stands then.
 
-    run: int | None
+    `in_turn`: the runs wait until no other instance of the schedule is unfinished; `replace`: those are cancelled.
+    """
+
+    runs: list[int]
     last: int
     next: int | None
     next_fire: int | None
     omitted: list[Omitted] = field(factory=list)
+    in_turn: bool = False
+    replace: bool = False
 
 
 class TriggerStalled(Exception):
@@ -59,7 +70,7 @@ def jitter_of(schedule: str, due: int, jitter: int) -> int:
     return int.from_bytes(digest, "big") % jitter
 
 
-def fire_time(schedule: str, trigger: Trigger, due: int | None, jitter: int) -> int | None:
+def fire_time(schedule: str, trigger: Plan, due: int | None, jitter: int) -> int | None:
     """Return when to fire a due time: jittered, but before the due time that follows it."""
     if due is None or jitter <= 0:
         return due
@@ -68,12 +79,19 @@ def fire_time(schedule: str, trigger: Trigger, due: int | None, jitter: int) -> 
     return due + jitter_of(schedule, due, room)
 
 
-def advance(trigger: Trigger, after: int) -> int | None:
+def advance(trigger: Plan, after: int) -> int | None:
     """Return the next due time strictly after `after`; raise TriggerStalled when the trigger does not move on."""
     following = next_due(trigger, after)
     if following is not None and following <= after:
         raise TriggerStalled(f"the trigger named {following} after {after}")
     return following
+
+
+def standing(plan: Plan, following: int | None, runs_left: int | None) -> str:
+    """Return the state of a schedule that may run: `finished` when nothing can become due any more."""
+    if runs_left is not None and runs_left <= 0:
+        return "finished"
+    return "finished" if following is None and not isinstance(trigger_of(plan), After) else "active"
 
 
 def decide(planned: Planned, now: int, awake_since: int) -> Decision:
@@ -82,18 +100,40 @@ def decide(planned: Planned, now: int, awake_since: int) -> Decision:
     `awake_since` is the instant since which this node has been up and looking: what was due before it is downtime.
     """
     last = _latest(planned, now)
-    following = advance(planned.trigger, last)
-    next_fire = fire_time(planned.id, planned.trigger, following, planned.jitter)
     if planned.blocked:
         count = count_due(planned.trigger, planned.due - 1, last)
-        rejected = Omitted("rejected", planned.blocked, planned.due, last, count)
-        return Decision(None, last, following, next_fire, [rejected])
-    wanted = _still_wanted(planned, last, now, awake_since)
-    omitted = _missed(planned, last - 1 if wanted else last, awake_since)
-    overlaps = wanted and planned.busy and planned.overlap == "skip"
-    if overlaps:
-        omitted.append(Omitted("skipped", "overlap", last, last, 1))
-    return Decision(last if wanted and not overlaps else None, last, following, next_fire, omitted)
+        return _decision(planned, [], last, [Omitted("rejected", planned.blocked, planned.due, last, count)])
+    wanted = _wanted(planned, last, now, awake_since)
+    omitted = [Omitted("skipped", "requested", due, due, 1) for due in _requested(planned, last)]
+    refused = _overlapped(planned)
+    if refused:
+        omitted += [Omitted("skipped", refused, due, due, 1) for due in wanted]
+        wanted = []
+    if planned.runs_left is not None and len(wanted) >= planned.runs_left:
+        wanted = wanted[: planned.runs_left]
+        last = wanted[-1] if wanted else last  # what would be due after the final run is not planned any more
+        omitted = [one for one in omitted if one.last <= last]
+    settled = sorted([*wanted, *(one.first for one in omitted)])
+    omitted += _missed(planned, settled, last, awake_since)
+    return _decision(planned, wanted, last, sorted(omitted, key=lambda one: one.first))
+
+
+def decide_at_once(planned: Planned) -> Decision:
+    """Decide the one due time `planned.due` of a trigger that no clock names, such as `after`."""
+    due, refused = planned.due, planned.blocked or _overlapped(planned)
+    if refused:
+        fate = "rejected" if planned.blocked else "skipped"
+        return _decision(planned, [], due, [Omitted(fate, refused, due, due, 1)])
+    return _decision(planned, [due], due, [])
+
+
+def _decision(planned: Planned, runs: list[int], last: int, omitted: list[Omitted]) -> Decision:
+    exhausted = planned.runs_left is not None and len(runs) >= planned.runs_left
+    following = None if exhausted else advance(planned.trigger, last)
+    next_fire = fire_time(planned.id, planned.trigger, following, planned.jitter)
+    replaces = planned.busy and planned.overlap == "replace" and bool(runs)
+    in_turn = planned.overlap != "allow" and (planned.busy or len(runs) > 1)
+    return Decision(runs, last, following, next_fire, omitted, in_turn, replaces)
 
 
 def _latest(planned: Planned, now: int) -> int:
@@ -107,20 +147,52 @@ def _latest(planned: Planned, now: int) -> int:
     return last
 
 
-def _still_wanted(planned: Planned, last: int, now: int, awake_since: int) -> bool:
-    """Tell whether a due time still runs however late it is; lateness while we were up never drops one."""
-    if last >= awake_since:
+def _wanted(planned: Planned, last: int, now: int, awake_since: int) -> list[int]:
+    """Return the due times that are to run, in order: the latest one, or as many as `catch_up: all` makes up for.
+
+    However late it is, lateness while we were up never drops the latest one.
+    """
+    most = MOST_CAUGHT_UP if planned.catch_up == "all" else 1
+    wanted: list[int] = []
+    due: int | None = last
+    while due is not None and len(wanted) < most and _still_wanted(planned, due, now, awake_since):
+        if due not in planned.skips:
+            wanted.append(due)
+        due = last_due(planned.trigger, planned.due - 1, due - 1)
+    return wanted[::-1]
+
+
+def _still_wanted(planned: Planned, due: int, now: int, awake_since: int) -> bool:
+    """Tell whether a due time may still run although it has passed."""
+    if due >= awake_since:
         return True
     if planned.catch_up == "none":
         return False
-    return isinstance(planned.trigger, At) or now - last <= planned.catch_up_window
+    return isinstance(trigger_of(planned.trigger), At) or now - due <= planned.catch_up_window
 
 
-def _missed(planned: Planned, until: int, awake_since: int) -> list[Omitted]:
-    """Return the row for the due times up to `until` that nobody ran, if there are any."""
-    final = last_due(planned.trigger, planned.due - 1, until)
-    if final is None:
-        return []
-    reason = "downtime" if planned.due < awake_since else "late"
-    count = count_due(planned.trigger, planned.due - 1, final)
-    return [Omitted("missed", reason, planned.due, final, count)]
+def _requested(planned: Planned, last: int) -> list[int]:
+    """Return the due times that somebody asked to skip; one that the trigger no longer names is none."""
+    asked = sorted(due for due in planned.skips if planned.due <= due <= last)
+    return [due for due in asked if count_due(planned.trigger, due - 1, due)]
+
+
+def _overlapped(planned: Planned) -> str | None:
+    """Return why nothing may run beside what goes on, None if it may, or may wait."""
+    if planned.busy and planned.overlap == "skip":
+        return "overlap"
+    return "queue_full" if planned.crowded and planned.overlap == "queue" else None
+
+
+def _missed(planned: Planned, settled: list[int], last: int, awake_since: int) -> list[Omitted]:
+    """Return rows for the due times that nobody ran: those between the ones that are settled."""
+    rows, after = [], planned.due - 1
+    for until in [due - 1 for due in settled] + [last]:
+        final = last_due(planned.trigger, after, until)
+        if final is not None:
+            first = next_due(planned.trigger, after)
+            assert first is not None
+            reason = "downtime" if first < awake_since else "late"
+            rows.append(Omitted("missed", reason, first, final, count_due(planned.trigger, after, final)))
+        after = until + 1
+    return rows

@@ -24,7 +24,7 @@ SCHEDULE_MOVES: Final[dict[str, tuple[str, ...]]] = {
 }
 
 FATES: Final = ("skipped", "missed", "dropped", "rejected")  # of an omission
-CAUSES: Final = ("schedule", "manual", "retry", "rerun")  # of an instance
+CAUSES: Final = ("schedule", "manual", "retry", "rerun", "after", "create", "backfill")  # of an instance
 
 RETRIED: Final = ("failed", "timed_out")
 

@@ -108,7 +108,7 @@ async def _serve(settings: Settings, console: Console) -> None:
     door = ThreadDoor(readers=2 if database.dialect.name == "sqlite" else 3)
     try:
         node = this_node(settings.node, ids.make(clock.now()))
-        journal = Journal(database, node, tasks, clock, ids)
+        journal = Journal(database, node, tasks, clock, ids, settings.max_running)
         await door.write(journal.register)
         await _run(Parts(settings, database, door, journal, tasks, clock, node, console), rules, listeners)
     finally:

@@ -22,6 +22,7 @@ class Settings:
     tasks: tuple[str, ...] = ()
     demo: bool = False
     drain: float = 20.0
+    max_running: int | None = None
     http_allow: tuple[str, ...] = ()
     insecure_no_auth: bool = False
     log_format: str = "console"
@@ -56,6 +57,13 @@ def _port(value: object) -> int:
     return int(text)
 
 
+def _count(value: object) -> int:
+    text = str(value)
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= 1_000_000:
+        raise ValueError("must be a whole number from 1 to 1,000,000")
+    return int(text)
+
+
 def _seconds(value: object) -> float:
     text = str(value)
     plain = text.isascii() and text.replace(".", "", 1).isdigit()
@@ -85,6 +93,7 @@ def _log_format(value: object) -> str:
 _CONVERTERS = {
     "port": _port,
     "drain": _seconds,
+    "max_running": _count,
     "demo": _flag,
     "insecure_no_auth": _flag,
     "tasks": _several,

@@ -26,6 +26,15 @@ class ScheduleRecord:
     last_due: int | None
     next_due: int | None
     next_fire: int | None
+    run_count: int = 0  # runs of due times so far
+    skips: tuple[int, ...] = ()  # due times that somebody asked to skip
+    state_errors: str | None = None  # what is wrong with the input, as JSON: a list of pointer and detail
+
+    @property
+    def runs_left(self) -> int | None:
+        """Return how many runs `max_runs` still allows."""
+        most = self.definition.max_runs
+        return None if most is None else max(0, most - self.run_count)
 
     @property
     def paused_until(self) -> int | None:
@@ -59,6 +68,7 @@ class InstanceRecord:
     cancel_reason: str | None
     stuck: str | None
     error: str | None
+    waits_for: str | None = None  # the line that it stands in while it is queued
 
     @property
     def outcome(self) -> str | None:

@@ -168,10 +168,10 @@ def make_journal(tasks: Registry, clock: SettableClock) -> Callable[..., Journal
 
     def make(
         database: Database, tasks: Mapping[str, Task[Any, Any]] = tasks, clock: Clock = clock,
-        ids: IdMaker | None = None, node: str = "n1",
+        ids: IdMaker | None = None, node: str = "n1", most_running: int | None = None,
     ) -> Journal:  # fmt: skip
         ids = ids or IdMaker()
-        journal = Journal(database, this_node(node, ids.make(clock.now())), tasks, clock, ids)
+        journal = Journal(database, this_node(node, ids.make(clock.now())), tasks, clock, ids, most_running)
         journal.register()
         return journal
 

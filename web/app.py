@@ -4,6 +4,7 @@ from quart_trio import QuartTrio
 
 from web import guard, problems
 from web.asking import MAX_BATCH_BODY
+from web.due_times import due_times
 from web.instances import instances
 from web.operations import operations
 from web.schedules import schedules
@@ -26,6 +27,6 @@ def create_app(site: Site, *, insecure: bool) -> QuartTrio:
     app.url_map.merge_slashes = False  # or it would redirect, to whatever Host the client named
     problems.install(app)
     guard.install(app, insecure=insecure)
-    for part in (schedules, instances, operations):
+    for part in (schedules, due_times, instances, operations):
         app.register_blueprint(part)
     return app

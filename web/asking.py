@@ -39,6 +39,10 @@ class Query:
         """Return one of several words."""
         return self._read(name, lambda text: _one_of(text, choices))
 
+    def flag(self, name: str) -> bool | None:
+        """Return a value that is true or false."""
+        return self._read(name, lambda text: _one_of(text, ("true", "false")) == "true")
+
     def limit(self, most: int = MAX_LIMIT) -> int:
         """Return how many items are asked for."""
         return self._read("limit", lambda text: _number(text, most)) or DEFAULT_LIMIT
@@ -137,6 +141,24 @@ def instant(value: Any) -> int:
 def instant_or_none(value: Any) -> int | None:
     """Check a time in a body that may as well be null."""
     return None if value is None else instant(value)
+
+
+def flag(value: Any) -> bool:
+    """Check a field that is true or false."""
+    if not isinstance(value, bool):
+        raise ValueError("must be true or false")  # noqa: TRY004 - a wrong field, not a fault of ours
+    return value
+
+
+def choice_of(choices: tuple[str, ...]) -> Callable[[Any], str]:
+    """Return a check for one of several words."""
+
+    def check(value: Any) -> str:
+        if not isinstance(value, str):
+            raise ValueError("must be one of " + ", ".join(choices))  # noqa: TRY004 - a wrong field, not a fault of ours
+        return _one_of(value, choices)
+
+    return check
 
 
 def whole_number(most: int) -> Callable[[Any], int]:

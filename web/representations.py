@@ -6,11 +6,13 @@ import msgspec
 from quart import Response
 
 from actors.messages import Sighting
-from callsheet.definition import document_of
+from callsheet.changes import Difference
+from callsheet.definition import Definition, document_of
 from callsheet.instants import SECOND, format_instant, to_seconds
 from callsheet.tasks import Task
-from callsheet.timetable import describe, local_time
+from callsheet.timetable import local_time
 from storage.journal.facts import instance_uri
+from storage.queries.explain import Explanation
 from storage.queries.schedules import Coming
 from storage.records import (
     InstanceRecord,
@@ -55,20 +57,22 @@ def schedule_uri(slug: str | None) -> str | None:
 def schedule(record: ScheduleRecord) -> dict[str, Any]:
     """Return a schedule whole."""
     due = record.next_due if record.state == "active" else None
-    trigger = record.definition.trigger
     return {
         "id": record.id,
         "uri": schedule_uri(record.id),
         "state": record.state,
         "state_reason": record.state_reason,
+        "state_errors": raw(record.state_errors),
         "paused_until": time_or_none(record.paused_until),
         "version": record.version,
         **document_of(record.definition),
         "input": msgspec.Raw(record.definition.input),
-        "description": describe(trigger),
+        "description": record.definition.description,
         "next_due": time_or_none(due),
-        "next_due_local": None if due is None else local_time(trigger, due),
+        "next_due_local": None if due is None else local_time(record.definition.plan, due),
         "last_due": time_or_none(record.last_due),
+        "run_count": record.run_count,
+        "skips": [format_instant(one) for one in record.skips],
         "created_at": format_instant(record.created_at),
         "updated_at": format_instant(record.updated_at),
     }
@@ -89,6 +93,7 @@ def instance(record: InstanceRecord) -> dict[str, Any]:
         "attempt": record.attempt,
         "retry_of": instance_uri(record.retry_of) if record.attempt > 1 else None,
         "rerun_of": instance_uri(record.retry_of) if record.cause == "rerun" else None,
+        "after": instance_uri(record.retry_of) if record.cause == "after" else None,
         "node": record.node,
         "input": raw(record.input),
         "tags": raw(record.tags),
@@ -96,6 +101,7 @@ def instance(record: InstanceRecord) -> dict[str, Any]:
         "due_at": time_or_none(record.due_at),
         "queued_at": format_instant(record.queued_at),
         "start_after": time_or_none(record.start_after),
+        "waits_for": record.waits_for,
         "started_at": time_or_none(record.started_at),
         "finished_at": time_or_none(record.finished_at),
         "late_by": _late_by(record),
@@ -186,7 +192,55 @@ def coming(due: Coming) -> dict[str, Any]:
         "task": due.task,
         "due_at": format_instant(due.due_at),
         "local": local_time(due.trigger, due.due_at),
+        "skip": due.skip,
     }
+
+
+def explanation(found: Explanation) -> dict[str, Any]:
+    """Return what is known about one instant of a schedule."""
+    plan, following = found.schedule.definition.plan, found.following
+    return {
+        "explanation": found.sentence,
+        "schedule": found.schedule.id,
+        "state": found.schedule.state,
+        "state_reason": found.schedule.state_reason,
+        "at": format_instant(found.at),
+        "due": found.due_at is not None,
+        "due_at": time_or_none(found.due_at),
+        "ledger": None if found.entry is None else ledger_entry(found.entry),
+        "previous_due": time_or_none(found.previous),
+        "next_due": time_or_none(following),
+        "next_due_local": None if following is None else local_time(plan, following),
+        "could_stop_it": [
+            {"reason": one.reason, "detail": one.detail, "instance": instance_uri(one.instance)}
+            for one in found.hindrances
+        ],
+    }
+
+
+def comparison(
+    name: str, before: ScheduleRecord | None, definition: Definition, found: Difference, now: int
+) -> dict[str, Any]:
+    """Return what a change would do, with the document that it would leave."""
+    old = None if before is None else before.definition
+    return {
+        "dry_run": True,
+        "id": name,
+        "would": "create" if old is None else "change nothing" if old == definition else "update",
+        "schedule": {**document_of(definition), "input": msgspec.Raw(definition.input)},
+        "description": definition.description,
+        "from": format_instant(now),
+        "until": format_instant(found.until),
+        "appear": _due_times(definition, found.appear),
+        "vanish": _due_times(old or definition, found.vanish),
+        "appearing": found.appearing,
+        "vanishing": found.vanishing,
+        "kept": found.kept,
+    }
+
+
+def _due_times(definition: Definition, dues: list[int]) -> list[dict[str, str]]:
+    return [{"due_at": format_instant(due), "local": local_time(definition.plan, due)} for due in dues]
 
 
 def task(definition: Task[Any, Any]) -> dict[str, Any]:

@@ -10,19 +10,19 @@ from typing import TYPE_CHECKING, assert_never
 
 from callsheet.instants import LAST, SECOND, to_datetime
 from callsheet.timetable.cron import timetable
-from callsheet.timetable.triggers import At, Cron, Every, Trigger
+from callsheet.timetable.triggers import After, At, Bounded, Cron, Every, Plan, trigger_of
 from callsheet.timetable.zones import load_zone
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-def next_due(trigger: Trigger, after: int) -> int | None:
+def next_due(trigger: Plan, after: int) -> int | None:
     """Return the first due time strictly after `after`; None when there is none any more."""
     return _first(trigger, after, LAST)
 
 
-def _first(trigger: Trigger, after: int, until: int) -> int | None:
+def _first(trigger: Plan, after: int, until: int) -> int | None:
     match trigger:
         case Every():
             steps = (after - trigger.anchor) // trigger.interval + 1
@@ -33,12 +33,16 @@ def _first(trigger: Trigger, after: int, until: int) -> int | None:
             return None if second is None else second * SECOND
         case At():
             due = trigger.instant
+        case After():
+            return None
+        case Bounded():
+            return _first(trigger.trigger, *_within(trigger, after, until))
         case _:
             assert_never(trigger)
     return due if after < due <= until else None
 
 
-def last_due(trigger: Trigger, after: int, until: int) -> int | None:
+def last_due(trigger: Plan, after: int, until: int) -> int | None:
     """Return the latest due time in (after, until]; None when there is none."""
     until = min(until, LAST)
     match trigger:
@@ -51,11 +55,15 @@ def last_due(trigger: Trigger, after: int, until: int) -> int | None:
             return None if second is None else second * SECOND
         case At():
             return trigger.instant if after < trigger.instant <= until else None
+        case After():
+            return None
+        case Bounded():
+            return last_due(trigger.trigger, *_within(trigger, after, until))
         case _:
             assert_never(trigger)
 
 
-def count_due(trigger: Trigger, after: int, until: int) -> int:
+def count_due(trigger: Plan, after: int, until: int) -> int:
     """Count the due times in (after, until], without going through them."""
     until = min(until, LAST)
     match trigger:
@@ -66,23 +74,34 @@ def count_due(trigger: Trigger, after: int, until: int) -> int:
             return timetable(trigger.expression, trigger.timezone).count(start, stop)
         case At():
             return int(after < trigger.instant <= until)
+        case After():
+            return 0
+        case Bounded():
+            return count_due(trigger.trigger, *_within(trigger, after, until))
         case _:
             assert_never(trigger)
 
 
-def upcoming(trigger: Trigger, after: int, limit: int, until: int | None = None) -> list[int]:
+def upcoming(trigger: Plan, after: int, limit: int, until: int | None = None) -> list[int]:
     """Return the first due times in (after, until], at most `limit` of them."""
     return list(islice(_walk(trigger, after, LAST if until is None else min(until, LAST)), limit))
 
 
-def local_time(trigger: Trigger, instant: int) -> str:
+def local_time(trigger: Plan, instant: int) -> str:
     """Write an instant as ISO 8601 with the offset that the trigger's zone has then."""
-    zone = load_zone(trigger.timezone) if isinstance(trigger, Cron) else UTC
+    inner = trigger_of(trigger)
+    zone = load_zone(inner.timezone) if isinstance(inner, Cron) else UTC
     moment: datetime = to_datetime(instant).astimezone(zone)
     return moment.isoformat()
 
 
-def _walk(trigger: Trigger, after: int, until: int) -> "Iterator[int]":
+def _within(plan: Bounded, after: int, until: int) -> tuple[int, int]:
+    """Return the part of (after, until] that lies within a plan's bounds, which belong to it."""
+    opening = after if plan.starts_at is None else max(after, plan.starts_at - 1)
+    return opening, until if plan.ends_at is None else min(until, plan.ends_at)
+
+
+def _walk(trigger: Plan, after: int, until: int) -> "Iterator[int]":
     while (due := _first(trigger, after, until)) is not None:
         yield due
         after = due

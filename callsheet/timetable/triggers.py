@@ -1,5 +1,6 @@
-"""The three rules of `when`, and the JSON documents that stand for them."""
+"""The rules of `when`, and the JSON documents that stand for them."""
 
+import re
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 
@@ -34,10 +35,40 @@ class At:
     instant: int
 
 
-Trigger = Every | Cron | At
+@frozen
+class After:
+    """Due whenever an instance of `schedule` ends as `on` says; no clock names these due times."""
 
-_FIELDS = {"every": {"every", "anchor"}, "cron": {"cron", "timezone"}, "at": {"at"}}
-_SHAPES = '{"every": "30s"}, {"cron": "0 2 * * *"} or {"at": "2027-08-08T17:35:00Z"}'
+    schedule: str
+    on: str
+
+
+Trigger = Every | Cron | At | After
+
+
+@frozen
+class Bounded:
+    """A trigger that names nothing before `starts_at` nor after `ends_at` (None: no bound)."""
+
+    trigger: Trigger
+    starts_at: int | None
+    ends_at: int | None
+
+
+Plan = Trigger | Bounded
+
+ENDS = {  # what `on` of an After stands for: the outcomes that make it due
+    "success": ("succeeded",),
+    "failure": ("failed", "timed_out", "interrupted", "lost"),
+    "any": ("succeeded", "failed", "timed_out", "cancelled", "interrupted", "lost"),
+}
+
+_FIELDS = {"every": {"every", "anchor"}, "cron": {"cron", "timezone"}, "at": {"at"}, "after": {"after", "on"}}
+KINDS = tuple(_FIELDS)
+_SHAPES = '{"every": "30s"}, {"cron": "0 2 * * *"}, {"at": "2027-08-08T17:35:00Z"} or {"after": "other-schedule"}'
+SLUG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}", re.ASCII)
+"""What the id of a schedule looks like."""
+
 _Value = TypeVar("_Value")
 
 
@@ -51,7 +82,7 @@ def parse_trigger(document: object, *, anchor: int) -> Trigger:
     kinds = [kind for kind in _FIELDS if kind in document]
     errors = _unknown_fields(document, kinds or list(_FIELDS))
     if len(kinds) != 1:
-        raise Invalid(FieldError("", f"must have exactly one of every, cron and at: {_SHAPES}"), *errors)
+        raise Invalid(FieldError("", f"must have exactly one of every, cron, at and after: {_SHAPES}"), *errors)
     reader = _Reader(document, errors)
     trigger = _READERS[kinds[0]](reader, anchor)
     if trigger is None or errors:
@@ -68,6 +99,18 @@ def trigger_document(trigger: Trigger) -> dict[str, object]:
             return {"cron": trigger.expression, "timezone": trigger.timezone}
         case At():
             return {"at": format_instant(trigger.instant)}
+        case After():
+            return {"after": trigger.schedule, "on": trigger.on}
+
+
+def bounded(trigger: Trigger, starts_at: int | None, ends_at: int | None) -> Plan:
+    """Return a trigger within its bounds, itself where there are none."""
+    return trigger if starts_at is None and ends_at is None else Bounded(trigger, starts_at, ends_at)
+
+
+def trigger_of(plan: Plan) -> Trigger:
+    """Return the trigger of a plan, without its bounds."""
+    return plan.trigger if isinstance(plan, Bounded) else plan
 
 
 @frozen
@@ -115,10 +158,17 @@ def _read_at(reader: _Reader, _anchor: int) -> At | None:
     return None if instant is None else At(instant)
 
 
+def _read_after(reader: _Reader, _anchor: int) -> After | None:
+    schedule = reader.read("after", _read_slug)
+    on = reader.read("on", _read_on, default="success")
+    return None if schedule is None or on is None else After(schedule, on)
+
+
 _READERS: dict[str, Callable[[_Reader, int], Trigger | None]] = {
     "every": _read_every,
     "cron": _read_cron,
     "at": _read_at,
+    "after": _read_after,
 }
 
 
@@ -133,3 +183,15 @@ def _read_instant(value: object) -> int:
     if not isinstance(value, str):
         raise ValueError("must be an RFC 3339 time with an offset, like 2027-08-08T17:35:00Z")  # noqa: TRY004
     return parse_instant(value)
+
+
+def _read_slug(value: object) -> str:
+    if not isinstance(value, str) or not SLUG.fullmatch(value):
+        raise ValueError("must be the id of a schedule")
+    return value
+
+
+def _read_on(value: object) -> str:
+    if not isinstance(value, str) or value not in ENDS:
+        raise ValueError("must be one of " + ", ".join(ENDS))
+    return value

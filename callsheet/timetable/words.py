@@ -8,13 +8,14 @@ from cronsim import CronSim
 
 from callsheet.instants import DAY, HOUR, MINUTE, SECOND, format_instant
 from callsheet.timetable.expressions import ANY_DATE, spelled_out
-from callsheet.timetable.triggers import At, Cron, Every, Trigger
+from callsheet.timetable.triggers import After, At, Bounded, Cron, Every, Plan
 
 _ORDINALS = ["second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth"]
+_ENDINGS = {"success": "succeeds", "failure": "fails", "any": "ends"}
 _UNITS = {"second": 60, "minute": 60, "hour": 24}
 
 
-def describe(trigger: Trigger) -> str:
+def describe(trigger: Plan) -> str:
     """Say when a trigger is due: "Every 30 seconds", "At 02:00 every day (Europe/Berlin)"."""
     match trigger:
         case Every():
@@ -23,8 +24,17 @@ def describe(trigger: Trigger) -> str:
             return f"{_sentence(trigger.expression)} ({trigger.timezone})"
         case At():
             return f"Once at {format_instant(trigger.instant)}"
+        case After():
+            return f"When a run of {trigger.schedule} {_ENDINGS[trigger.on]}"
+        case Bounded():
+            return describe(trigger.trigger) + _bounds(trigger)
         case _:
             assert_never(trigger)
+
+
+def _bounds(plan: Bounded) -> str:
+    start = "" if plan.starts_at is None else f", from {format_instant(plan.starts_at)}"
+    return start + ("" if plan.ends_at is None else f", until {format_instant(plan.ends_at)}")
 
 
 def _in_words(duration: int) -> str:

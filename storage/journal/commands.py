@@ -210,6 +210,48 @@ class DeleteSchedule(Command):
 
 
 @frozen
+class SkipDue(Command):
+    """Command: leave out the next `count` due times, or the one at `at`; answered with the schedule's record."""
+
+    id: str
+    count: int | None = None
+    at: int | None = None
+    if_match: tuple[int, ...] | None = None
+
+
+@frozen
+class UnskipDue(Command):
+    """Command: let the due time at `at` run after all (None: all of them); answered with the schedule's record."""
+
+    id: str
+    at: int | None = None
+    if_match: tuple[int, ...] | None = None
+
+
+@frozen
+class BackfillSchedule(Command):
+    """Command: run what never ran of the due times from `start` to `end`; answered with what became of each."""
+
+    id: str
+    start: int
+    end: int
+    overlap: str | None = None
+    dry_run: bool = False
+
+    @property
+    def weight(self) -> int:
+        """Return about how many instances that may be."""
+        return 1 if self.dry_run else 500
+
+
+@frozen
+class PlanChange(Command):
+    """Command: write nothing; answered with the record that stands (None: none) and the definition it would get."""
+
+    change: PutSchedule | PatchSchedule
+
+
+@frozen
 class Recover(Command):
     """Command: settle what an earlier boot left behind; answered with the number of instances lost."""
 

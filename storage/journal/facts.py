@@ -66,7 +66,7 @@ class InstanceStarted(Fact):
 
 @frozen
 class InstanceQueued(Fact):
-    """Event: an instance was written down but may not begin yet."""
+    """Event: an instance was written down but may not begin yet: its time has not come, or it stands in a line."""
 
     type: ClassVar[str] = "instance.queued"
 
@@ -74,6 +74,7 @@ class InstanceQueued(Fact):
     task: str
     schedule: str | None
     start_after: int | None
+    waits_for: str | None = None
 
     @property
     def about(self) -> tuple[str | None, UUID | None]:
@@ -81,9 +82,9 @@ class InstanceQueued(Fact):
         return self.schedule, self.id
 
     def data(self) -> bytes:
-        """Return the task and the time before which it does not start."""
+        """Return the task, the time before which it does not start, and the line that it stands in."""
         after = None if self.start_after is None else format_instant(self.start_after)
-        return _json(task=self.task, start_after=after)
+        return _json(task=self.task, start_after=after, waits_for=self.waits_for)
 
 
 @frozen

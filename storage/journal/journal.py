@@ -20,9 +20,10 @@ from callsheet.ids import IdMaker
 from callsheet.tasks import Task
 from storage.database import Database, NodeIdentity
 from storage.failures import at_fault, connection_lost, meaning_of, translated
-from storage.journal import claims, commands, ends, recovery, schedules, starts
+from storage.journal import backfills, cancels, claims, commands, ends, recovery, schedules, skips, starts
 from storage.journal.commands import Command
 from storage.journal.facts import Fact
+from storage.journal.settling import settle
 from storage.journal.work import Mismatch, Work
 
 log = logging.getLogger("callsheet.journal")
@@ -32,8 +33,8 @@ _HANDLERS: dict[type[Command], Callable[[Work, Any], Any]] = {
     commands.TriggerSchedule: starts.trigger_schedule,
     commands.RerunInstance: starts.rerun_instance,
     commands.EndInstance: ends.end_instance,
-    commands.CancelInstance: ends.cancel_instance,
-    commands.CancelInstances: ends.cancel_instances,
+    commands.CancelInstance: cancels.cancel_instance,
+    commands.CancelInstances: cancels.cancel_instances,
     commands.KeepOutput: ends.keep_output,
     commands.KeepLog: ends.keep_log,
     commands.MarkStuck: ends.mark_stuck,
@@ -44,6 +45,10 @@ _HANDLERS: dict[type[Command], Callable[[Work, Any], Any]] = {
     commands.PauseSchedule: schedules.pause_schedule,
     commands.ResumeSchedule: schedules.resume_schedule,
     commands.DeleteSchedule: schedules.delete_schedule,
+    commands.PlanChange: schedules.plan_change,
+    commands.SkipDue: skips.skip_due,
+    commands.UnskipDue: skips.unskip_due,
+    commands.BackfillSchedule: backfills.backfill_schedule,
     commands.Recover: recovery.recover,
     commands.Drain: recovery.drain,
     commands.StopNode: recovery.stop_node,
@@ -55,6 +60,9 @@ _BY_ENTITY = (
     commands.PauseSchedule,
     commands.ResumeSchedule,
     commands.DeleteSchedule,
+    commands.PlanChange,
+    commands.SkipDue,
+    commands.UnskipDue,
 )
 SETTLE = 60.0  # seconds in which it must turn out whether a commit took place whose reply was lost
 PAUSE = 0.2  # seconds between two tries to find out
@@ -84,13 +92,21 @@ class Journal:
     """Writes for one node. Its methods are synchronous and belong in the writer's thread."""
 
     def __init__(
-        self, database: Database, node: NodeIdentity, tasks: Mapping[str, Task[Any, Any]], clock: Clock, ids: IdMaker
+        self,
+        database: Database,
+        node: NodeIdentity,
+        tasks: Mapping[str, Task[Any, Any]],
+        clock: Clock,
+        ids: IdMaker,
+        most_running: int | None = None,
     ) -> None:
+        """`most_running` bounds the instances of all tasks together; further ones are queued."""
         self._database = database
         self._node = node
         self._tasks = tasks
         self._clock = clock
         self._ids = ids
+        self._most_running = most_running
         self._batch = 0
         self._draining = False
 
@@ -177,6 +193,7 @@ class Journal:
                 work = self._work()
                 verdicts = [_verdict(work, command) for command in batch]
                 orm.flush()
+                settle(work)
                 work.finish()
                 self._mark(work)
                 committing = True
@@ -193,7 +210,7 @@ class Journal:
         now = self._clock.now()
         return Work(
             cursor, database.dialect, database.entities, self._tasks, self._ids, now, self._node.name, self._node.boot,
-            self._draining,
+            self._draining, self._most_running,
         )  # fmt: skip
 
     def _mark(self, work: Work) -> None:

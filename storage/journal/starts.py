@@ -1,6 +1,7 @@
 """How instances come to be: started by hand, by a trigger, by a claim, as a retry, or let out of a queue.
 
-Everything that may begin to run goes through `start_one` or `release`; who has to wait is decided in turns.py.
+Everything that may begin to run goes through `start_one` or `release`; who has to wait, and in which line, is decided
+in turns.py.
 """
 
 from typing import Any
@@ -10,16 +11,18 @@ import msgspec
 from attrs import evolve
 
 from callsheet.errors import Invalid, Refused, Unavailable, Unknown
+from callsheet.lifecycle import UNFINISHED
 from callsheet.tasks import Task
+from storage.journal.cancels import cancel_unfinished
 from storage.journal.commands import RerunInstance, Start, StartInstances, TriggerSchedule
 from storage.journal.facts import InstanceQueued, InstanceStarted, instance_uri
-from storage.journal.turns import must_wait, oldest_waiting
+from storage.journal.turns import Claimant, first_of, line_again, line_for, missing_line, schedule_line
 from storage.journal.work import Work
 
 _BUSY = "SELECT id FROM instance WHERE schedule = ? AND state IN ('queued', 'running') LIMIT 1"
-_TIME_HAS_COME = "UPDATE instance SET start_after = NULL WHERE id = ? AND start_after IS NOT NULL"
+_STAND = "UPDATE instance SET start_after = NULL, waits_for = ? WHERE id = ? AND state = 'queued'"
 _RELEASE = (
-    "UPDATE instance SET state = 'running', start_after = NULL, node = ?, boot = ?, started_at = ? "
+    "UPDATE instance SET state = 'running', start_after = NULL, waits_for = NULL, node = ?, boot = ?, started_at = ? "
     "WHERE id = ? AND state = 'queued'"
 )
 RUN_COLUMNS = "id, task, input, cause, schedule, due_at, attempt, timeout, tags, state_key, retry_of"
@@ -34,7 +37,7 @@ def start_instances(work: Work, command: StartInstances) -> list[UUID]:
 
 
 def trigger_schedule(work: Work, command: TriggerSchedule) -> UUID:
-    """Run a schedule now, unless an instance of it goes on and overlap is not allowed."""
+    """Run a schedule now; what becomes of it while an instance goes on is for the overlap policy, its own or given."""
     work.flush()
     row = work.one(
         "SELECT task, input, timeout, tags, overlap FROM schedule WHERE id = ? AND state <> 'deleted'", command.schedule
@@ -43,11 +46,10 @@ def trigger_schedule(work: Work, command: TriggerSchedule) -> UUID:
         raise Unknown("schedule", command.schedule)
     name, stored, timeout, tags, overlap = row
     task = _still_there(work, name)
-    if (command.overlap or overlap) == "skip":
-        _refuse_overlap(work, command.schedule)
+    in_turn = _by_overlap(work, command.schedule, command.overlap or overlap)
     given = _own_input(task, command.input) if command.input is not None else _stored_input(task, stored)
     start = Start(name, given, timeout, tuple(msgspec.json.decode(tags)))
-    return start_one(work, start, cause="manual", schedule=command.schedule)
+    return start_one(work, start, cause="manual", schedule=command.schedule, in_turn=in_turn)
 
 
 def rerun_instance(work: Work, command: RerunInstance) -> UUID:
@@ -72,10 +74,16 @@ def start_one(
     attempt: int = 1,
     retry_of: UUID | None = None,
     start_after: int | None = None,
+    in_turn: bool = False,
 ) -> UUID:
-    """Write an instance: running if it may begin now, else queued; return its id."""
-    if work.draining and start_after is None:
+    """Write an instance: running if it may begin now, else queued; return its id.
+
+    `in_turn`: it waits until nothing else of its schedule is unfinished, whatever its `start_after`. While the node
+    stops, only what waits is taken.
+    """
+    if work.draining and start_after is None and not in_turn:
         raise Unavailable("The service is stopping.")
+    start_after = None if in_turn else start_after
     task = work.tasks[start.task]
     fact = InstanceStarted(
         id=work.ids.make(work.now),
@@ -91,34 +99,36 @@ def start_one(
         state_key=state_key(task, schedule),
         retry_of=retry_of,
     )
-    waits = start_after is not None or must_wait(work, task, fact.state_key)
-    _insert(work, fact, start_after, waits)
+    line = _line(work, Claimant(task, fact.state_key), schedule if in_turn else None, start_after)
+    waits = start_after is not None or line is not None
+    _insert(work, fact, start_after, line, waits)
     if waits:
-        work.facts.append(InstanceQueued(fact.id, fact.task, schedule, start_after))
+        work.facts.append(InstanceQueued(fact.id, fact.task, schedule, start_after, line))
     else:
         work.facts.append(_with_state(work, fact))
     return fact.id
 
 
-def release(work: Work, instance: UUID) -> bool:
-    """Let a queued instance begin; return False when it must wait for its turn, its task or the next boot."""
-    if work.draining:
-        return False
+def _line(work: Work, claimant: Claimant, schedule: str | None, start_after: int | None) -> str | None:
+    """Return where a new instance has to wait; who waits for a time stands in no line before it has come."""
+    if schedule is not None:
+        work.stirred[schedule_line(schedule)] = None
+        return schedule_line(schedule)
+    return None if start_after is not None else line_for(work, claimant)
+
+
+def release(work: Work, instance: UUID, line: str = "") -> bool:
+    """Let a queued instance begin, the first of `line`; False when something else holds it up: it stands there now."""
     row = work.one(_QUEUED, instance)
     task_name, key = row[1], row[9]
-    if task_name not in work.tasks or must_wait(work, work.tasks[task_name], key):
-        work.execute(_TIME_HAS_COME, instance)
+    task = work.tasks.get(task_name)
+    following = missing_line(task_name) if task is None else line_again(work, Claimant(task, key), line)
+    if following is not None:
+        work.execute(_STAND, following, instance)
         return False
     work.execute(_RELEASE, work.node, work.boot, work.now, instance)
     work.facts.append(_with_state(work, run_of(work, row)))
     return True
-
-
-def release_next(work: Work, task: str | None, key: str | None) -> None:
-    """Let the one begin that has waited longest for a turn of this task, or for this state, and can begin now."""
-    for waiting in oldest_waiting(work, task, key):
-        if release(work, waiting):
-            return
 
 
 def state_key(task: Task[Any, Any], schedule: str | None) -> str | None:
@@ -162,19 +172,30 @@ def _stored_input(task: Task[Any, Any], stored: str) -> bytes:
         raise Refused(f"The stored input does not fit the task {task.name!r} any more: {error}") from None
 
 
-def _refuse_overlap(work: Work, schedule: str) -> None:
-    row = work.one(_BUSY, schedule)
-    if row is not None:
-        uri = instance_uri(work.dialect.uuid(row[0]))
+def _by_overlap(work: Work, schedule: str, overlap: str) -> bool:
+    """Tell whether a run by hand has to wait for its turn; Refused when the policy is to leave it out."""
+    row = None if overlap == "allow" else work.one(_BUSY, schedule)
+    if row is None:
+        return False
+    uri = instance_uri(work.dialect.uuid(row[0]))
+    if overlap == "skip":
         raise Refused(f"An instance of {schedule!r} still goes on: {uri}.", blocked_by=uri)
+    if overlap == "replace":
+        cancel_unfinished(work, schedule, "api", "replaced by a run by hand", UNFINISHED)
+        return True
+    waiting = first_of(work, schedule_line(schedule))
+    if waiting is not None:
+        uri = instance_uri(waiting)
+        raise Refused(f"An instance of {schedule!r} waits for its turn already: {uri}.", blocked_by=uri)
+    return True
 
 
-def _insert(work: Work, fact: InstanceStarted, start_after: int | None, waits: bool) -> None:
+def _insert(work: Work, fact: InstanceStarted, start_after: int | None, line: str | None, waits: bool) -> None:
     tags = msgspec.json.encode(fact.tags).decode() if fact.tags else "[]"
     row = (
         fact.id, fact.task, fact.schedule, fact.due_at, fact.attempt, fact.cause, "queued" if waits else "running",
         fact.input.decode(), fact.timeout, tags, None if waits else work.node, None if waits else work.boot,
-        fact.retry_of, start_after, fact.state_key, work.now, None if waits else work.now,
+        fact.retry_of, start_after, fact.state_key, work.now, None if waits else work.now, line,
     )  # fmt: skip
     work.insert_instance(row, fact.tags)
 

@@ -1,40 +1,131 @@
-"""Whose turn it is: an instance waits while its task runs as often as it may, or its state is in use.
+"""Whose turn it is: the lines that queued instances stand in, and when the next of a line may begin.
 
-What must wait is `queued` with no time set; the oldest that can begin does so in the transaction that makes room.
+| line | stands in it | room for |
+|---|---|---|
+| `schedule:ID` | who may not overlap what goes on of its schedule | one |
+| `state:KEY` | who needs a state that is in use | one |
+| `task:NAME` | who comes beyond `max_running` of its task | that many |
+| `room` | who comes beyond `--max-running` of all tasks together | that many |
+| `missing:NAME` | whose task is not in the code | nobody, until it is back |
+
+An instance stands in one line at a time, the first one that holds it up; lines are first come, first served. Whatever
+holds up a line is an unfinished instance, and its end looks at that line again (settling.py).
 """
 
 from typing import Any
 from uuid import UUID
 
+from attrs import frozen
+
 from callsheet.tasks import Task
 from storage.journal.work import Work
 
+ROOM = "room"
+_ANYBODY = "SELECT 1 FROM instance WHERE waits_for = ? LIMIT 1"
+_OLDEST = "SELECT id FROM instance WHERE waits_for = ? ORDER BY id LIMIT 1"
 _HOLDER = "SELECT 1 FROM instance WHERE state_key = ? AND state = 'running' LIMIT 1"
-_RUNNING = "SELECT count(*) FROM (SELECT 1 FROM instance WHERE task = ? AND state = 'running' LIMIT ?) r"
-_OLDEST_OF_STATE = (
-    "SELECT id FROM instance WHERE state_key = ? AND state = 'queued' AND start_after IS NULL ORDER BY id LIMIT 1"
+_OF_TASK = "SELECT count(*) FROM (SELECT 1 FROM instance WHERE task = ? AND state = 'running' LIMIT ?) r"
+_OF_ALL = "SELECT count(*) FROM (SELECT 1 FROM instance WHERE state = 'running' LIMIT ?) r"
+_BEFORE_IT = (
+    "SELECT 1 FROM instance WHERE schedule = ? AND state IN ('queued', 'running') "
+    "AND (waits_for IS NULL OR waits_for <> ?) LIMIT 1"
 )
-_OLDEST_OF_TASK = (
-    "SELECT id FROM instance WHERE task = ? AND state = 'queued' AND start_after IS NULL ORDER BY id LIMIT 20"
-)
 
 
-def must_wait(work: Work, task: Task[Any, Any], state_key: str | None) -> bool:
-    """Tell whether a run of `task` has to wait for another one to end."""
-    if state_key is None and task.max_running is None:
-        return False
+@frozen
+class Claimant:
+    """Somebody who wants to begin: a run of `task` with its state, which may have to wait for its schedule, too."""
+
+    task: Task[Any, Any]
+    state_key: str | None
+
+    def lines(self, work: Work) -> list[str]:
+        """Return the lines that may hold it up, in the order in which it stands in them."""
+        found = [] if self.state_key is None else [f"state:{self.state_key}"]
+        if self.task.max_running is not None:
+            found.append(f"task:{self.task.name}")
+        return found if work.most_running is None else [*found, ROOM]
+
+
+def schedule_line(schedule: str) -> str:
+    """Return the line of those who wait for what goes on of a schedule."""
+    return f"schedule:{schedule}"
+
+
+def missing_line(task: str) -> str:
+    """Return the line of those whose task is not in the code."""
+    return f"missing:{task}"
+
+
+def line_for(work: Work, claimant: Claimant) -> str | None:
+    """Return the line in which a newcomer has to wait, None when it may begin: then it has taken its places."""
+    lines = claimant.lines(work)
+    for line in lines:
+        if _free(work, line) <= 0 or _somebody_waits(work, line):
+            work.lines[line] = True
+            return line
+    take_places(work, lines)
+    return None
+
+
+def line_again(work: Work, claimant: Claimant, own: str) -> str | None:
+    """Return the line in which the first of the line `own` has to wait on; None when it may begin."""
+    lines = claimant.lines(work)
+    for line in lines:
+        if _free(work, line) <= 0 or (line != own and _somebody_waits(work, line)):
+            work.lines[line] = True
+            return line
+    take_places(work, lines)
+    return None
+
+
+def take_places(work: Work, lines: list[str]) -> None:
+    """Count a run that begins."""
+    for line in lines:
+        work.free[line] -= 1
+
+
+def is_open(work: Work, line: str) -> bool:
+    """Tell whether the first of a line may be called."""
+    kind, _, name = line.partition(":")
+    if kind == "schedule":
+        work.flush()
+        return work.one(_BEFORE_IT, name, line) is None
+    if kind == "missing":
+        return name in work.tasks
+    return _free(work, line) > 0
+
+
+def first_of(work: Work, line: str) -> UUID | None:
+    """Return who has waited longest in a line."""
     work.flush()
-    if state_key is not None and work.one(_HOLDER, state_key) is not None:
-        return True
-    return task.max_running is not None and work.one(_RUNNING, task.name, task.max_running)[0] >= task.max_running
+    row = work.one(_OLDEST, line)
+    return None if row is None else work.dialect.uuid(row[0])
 
 
-def oldest_waiting(work: Work, task: str | None, state_key: str | None) -> list[UUID]:
-    """Return who has waited longest for a state or for a task: several for a task, as some may lack their state."""
-    work.flush()
-    rows = [] if state_key is None else work.all(_OLDEST_OF_STATE, state_key)
-    definition = work.tasks.get(task) if task else None
-    if definition is not None and definition.max_running is not None:
-        rows += work.all(_OLDEST_OF_TASK, task)
-    found = (work.dialect.uuid(row[0]) for row in rows)
-    return list(dict.fromkeys(one for one in found if one is not None))
+def _somebody_waits(work: Work, line: str) -> bool:
+    """Tell whether a line has anybody in it; known for the whole transaction once it was asked."""
+    if line not in work.lines:
+        work.flush()
+        work.lines[line] = work.one(_ANYBODY, line) is not None
+    return work.lines[line]
+
+
+def _free(work: Work, line: str) -> int:
+    """Return how many more may begin; what ends meanwhile in this transaction counts when it is settled."""
+    if line not in work.free:
+        work.flush()
+        work.free[line] = _count_free(work, line)
+    return work.free[line]
+
+
+def _count_free(work: Work, line: str) -> int:
+    kind, _, name = line.partition(":")
+    if kind == "state":
+        return 0 if work.one(_HOLDER, name) is not None else 1
+    if kind == "task":
+        most = work.tasks[name].max_running if name in work.tasks else None
+        return 1 << 30 if most is None else most - int(work.one(_OF_TASK, name, most)[0])
+    if work.most_running is None:
+        return 1 << 30
+    return work.most_running - int(work.one(_OF_ALL, work.most_running)[0])

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 from uuid import UUID
 
-from attrs import define, field
+from attrs import define, field, frozen
 
 from callsheet.ids import IdMaker
 from callsheet.tasks import Task
@@ -17,7 +17,7 @@ from storage.journal.facts import Fact
 
 INSTANCE_COLUMNS = (
     "id, task, schedule, due_at, attempt, cause, state, input, timeout, tags, node, boot, retry_of, "
-    "start_after, state_key, queued_at, started_at"
+    "start_after, state_key, queued_at, started_at, waits_for"
 )
 _END = (
     "UPDATE instance SET state = ?, started_at = ?, finished_at = ?, error = ?, stuck = NULL "
@@ -27,6 +27,20 @@ _END = (
 
 class Mismatch(Exception):
     """An end found no running row of this boot: another end was committed first."""
+
+
+@frozen
+class Over:
+    """An instance that ended in this transaction: what follows from it is settled before the commit.
+
+    `outcome` None: another attempt follows, so that the run is not over yet.
+    """
+
+    instance: UUID
+    task: str
+    schedule: str | None
+    state_key: str | None
+    outcome: str | None
 
 
 @define
@@ -42,6 +56,11 @@ class Work:
     node: str
     boot: UUID
     draining: bool = False  # this node is stopping: nothing may begin any more
+    most_running: int | None = None  # of all tasks together
+    over: list[Over] = field(factory=list)
+    stirred: dict[str, None] = field(factory=dict)  # lines that somebody joined who may be first
+    free: dict[str, int] = field(factory=dict)  # line -> how many more may begin, see turns.py
+    lines: dict[str, bool] = field(factory=dict)  # line -> whether somebody stands in it
     facts: list[Fact] = field(factory=list)
     _instances: list[Row] = field(factory=list)
     _tags: list[Row] = field(factory=list)

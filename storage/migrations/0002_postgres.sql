@@ -8,9 +8,11 @@ ALTER TABLE schedule ADD COLUMN skips TEXT COLLATE "C" NOT NULL DEFAULT '[]';
 ALTER TABLE schedule ADD COLUMN state_errors TEXT COLLATE "C";
 ALTER TABLE schedule ADD COLUMN keep_for BIGINT;
 ALTER TABLE schedule ADD COLUMN keep_last BIGINT;
-CREATE INDEX schedule_follows ON schedule (follows) WHERE follows IS NOT NULL;
+CREATE INDEX schedule_follows ON schedule (follows, id) WHERE follows IS NOT NULL;
 
 ALTER TABLE instance ADD COLUMN waits_for TEXT COLLATE "C";
+DROP INDEX instance_start_after;
+CREATE INDEX instance_start_after ON instance (start_after, id) WHERE start_after IS NOT NULL;
 CREATE INDEX instance_line ON instance (waits_for, id) WHERE waits_for IS NOT NULL;
 UPDATE instance SET waits_for = CASE WHEN state_key IS NOT NULL THEN 'state:' || state_key ELSE 'task:' || task END
     WHERE state = 'queued' AND start_after IS NULL;

@@ -14,7 +14,7 @@ from storage.records import InstanceRecord, LogRecord, OutputRecord, Page
 
 _COLUMNS = (
     "id, task, schedule, due_at, attempt, cause, state, input, timeout, tags, node, boot, retry_of, start_after, "
-    "queued_at, started_at, finished_at, cancel_at, cancel_by, cancel_reason, stuck, error"
+    "queued_at, started_at, finished_at, cancel_at, cancel_by, cancel_reason, stuck, error, waits_for"
 )
 _LAST_ID = UUID(int=(1 << 128) - 1)
 _FIRST_ID = UUID(int=0)

@@ -1,6 +1,8 @@
 """Schedules as they stand, and what they will do next."""
 
 import heapq
+from collections.abc import Iterator
+from itertools import islice, takewhile
 from typing import Any
 
 import msgspec
@@ -8,7 +10,7 @@ from attrs import frozen
 
 from callsheet.definition import Definition
 from callsheet.errors import Unknown
-from callsheet.timetable import next_due, upcoming
+from callsheet.timetable import next_due
 from storage.database import Database
 from storage.queries.reading import decode_cursor, encode_cursor, one, read, rows
 from storage.records import Page, ScheduleRecord
@@ -16,7 +18,8 @@ from storage.triggers import load_trigger
 
 _COLUMNS = (
     "id, task, input, trigger, overlap, catch_up, catch_up_window, jitter, timeout, tags, state, state_reason, "
-    "version, created_at, updated_at, last_due, next_due, next_fire"
+    "version, created_at, updated_at, last_due, next_due, next_fire, starts_at, ends_at, max_runs, run_on_create, "
+    "keep_for, keep_last, run_count, skips, state_errors"
 )
 STANDING = ("active", "blocked", "finished", "paused")  # every state but deleted
 
@@ -43,16 +46,26 @@ class _Row:
     last_due: int | None
     next_due: int | None
     next_fire: int | None
+    starts_at: int | None
+    ends_at: int | None
+    max_runs: int | None
+    run_on_create: int
+    keep_for: int | None
+    keep_last: int | None
+    run_count: int
+    skips: str
+    state_errors: str | None
 
 
 @frozen
 class Coming:
-    """A due time that is to come."""
+    """A due time that is to come; `skip`: somebody asked to leave it out."""
 
     schedule: str
     task: str
     due_at: int
     trigger: Any
+    skip: bool = False
 
 
 def definition_of(row: Any) -> Definition:
@@ -67,6 +80,12 @@ def definition_of(row: Any) -> Definition:
         jitter=row.jitter,
         timeout=row.timeout,
         tags=tuple(msgspec.json.decode(row.tags)),
+        starts_at=row.starts_at,
+        ends_at=row.ends_at,
+        max_runs=row.max_runs,
+        run_on_create=bool(row.run_on_create),
+        keep_for=row.keep_for,
+        keep_last=row.keep_last,
     )
 
 
@@ -83,7 +102,15 @@ def record_of(row: Any) -> ScheduleRecord:
         last_due=row.last_due,
         next_due=row.next_due,
         next_fire=row.next_fire,
+        run_count=row.run_count,
+        skips=read_skips(row.skips),
+        state_errors=row.state_errors,
     )
+
+
+def read_skips(text: str) -> tuple[int, ...]:
+    """Return the due times of a schedule's column `skips`."""
+    return () if text == "[]" else tuple(msgspec.json.decode(text))
 
 
 def get_schedule(database: Database, slug: str) -> ScheduleRecord:
@@ -140,9 +167,7 @@ def upcoming_of(database: Database, slug: str, limit: int) -> list[Coming]:
     record = get_schedule(database, slug)
     if record.state != "active" or record.next_due is None:
         return []
-    trigger = record.definition.trigger
-    times = upcoming(trigger, record.next_due - 1, limit)
-    return [Coming(slug, record.definition.task, due, trigger) for due in times]
+    return list(_stream(record, limit))
 
 
 def upcoming_of_all(database: Database, limit: int, until: int | None) -> list[Coming]:
@@ -151,24 +176,25 @@ def upcoming_of_all(database: Database, limit: int, until: int | None) -> list[C
     Only the schedules with the `limit` soonest next due times can be among them.
     """
     sql = (
-        "SELECT id, task, trigger, next_due FROM schedule WHERE next_due IS NOT NULL AND state <> 'blocked' "
+        f"SELECT {_COLUMNS} FROM schedule WHERE next_due IS NOT NULL AND state <> 'blocked' "
         "ORDER BY next_due, id LIMIT ?"
     )
-    heap = [
-        (due, slug, task, load_trigger(trigger))
-        for slug, task, trigger, due in read(database, lambda db: rows(db, sql, limit))
-    ]
-    heapq.heapify(heap)
-    coming: list[Coming] = []
-    while heap and len(coming) < limit and (until is None or heap[0][0] <= until):
-        due, slug, task, trigger = heap[0]
-        coming.append(Coming(slug, task, due, trigger))
-        following = next_due(trigger, due)
-        if following is None:
-            heapq.heappop(heap)
-        else:
-            heapq.heapreplace(heap, (following, slug, task, trigger))
-    return coming
+    found = [record_of(_Row(*row)) for row in read(database, lambda db: rows(db, sql, limit))]
+    streams = [_stream(record, limit) for record in found]
+    merged = heapq.merge(*streams, key=lambda coming: (coming.due_at, coming.schedule))
+    return list(islice(takewhile(lambda coming: until is None or coming.due_at <= until, merged), limit))
+
+
+def _stream(record: ScheduleRecord, limit: int) -> Iterator[Coming]:
+    """Go through the due times of one schedule, as far as they are asked for."""
+    plan, left, due = record.definition.plan, record.runs_left, record.next_due
+    for _ in range(limit):
+        if due is None or left == 0:
+            return
+        skip = due in record.skips
+        yield Coming(record.id, record.definition.task, due, plan, skip)
+        left = left if left is None or skip else left - 1
+        due = next_due(plan, due)
 
 
 def count_schedules(database: Database) -> dict[str, int]:

@@ -6,7 +6,7 @@ import pytest
 from callsheet import Out, task
 from callsheet.definition import Definition, check_slug, check_tags, define, document_of, merge_patch
 from callsheet.errors import Invalid
-from callsheet.instants import HOUR, MINUTE, SECOND, parse_instant
+from callsheet.instants import DAY, HOUR, MINUTE, SECOND, parse_instant
 from callsheet.tasks import Registry
 from callsheet.timetable import At, Cron, Every
 
@@ -59,15 +59,23 @@ def test_everything_that_is_given_is_kept():
         "jitter": 30,
         "timeout": "20s",
         "tags": ["b", "a", "b"],
+        "starts_at": "2027-01-01T00:00:00Z",
+        "ends_at": "2027-06-01T00:00:00Z",
+        "max_runs": 5,
+        "run_on_create": True,
+        "keep_for": "90d",
+        "keep_last": 10,
     }
     definition = define(document, TASKS, now=NOW)
     assert definition == Definition(
         "get", b'{"url":"x","tries":1}', Cron("0 2 * * *", "Europe/Berlin"), "allow", "none", 2 * HOUR,
-        30 * SECOND, 20 * SECOND, ("b", "a"),
+        30 * SECOND, 20 * SECOND, ("b", "a"), parse_instant("2027-01-01T00:00:00Z"),
+        parse_instant("2027-06-01T00:00:00Z"), 5, True, 90 * DAY, 10,
     )  # fmt: skip
     shown = document_of(definition)
     del document["input"]
-    assert shown == document | {"catch_up_window": 7200, "timeout": 20, "tags": ["b", "a"]}
+    read_back = {"catch_up_window": 7200, "timeout": 20, "tags": ["b", "a"], "keep_for": 90 * 86_400}
+    assert shown == document | read_back
     assert define(shown | {"input": {"url": "x"}}, TASKS, now=NOW) == definition
 
 

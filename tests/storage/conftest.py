@@ -29,9 +29,9 @@ class Bench:
         self.facts: list[Fact] = []
         self.boot()
 
-    def boot(self, tasks: Registry | None = None) -> None:
-        """Begin a new boot, with other tasks if some are given, and recover."""
-        self.journal = self._make_journal(self.database, **({} if tasks is None else {"tasks": tasks}))
+    def boot(self, tasks: Registry | None = None, **limits: Any) -> None:
+        """Begin a new boot, with other tasks or limits if some are given, and recover."""
+        self.journal = self._make_journal(self.database, **({} if tasks is None else {"tasks": tasks}), **limits)
         self.awake_since = self.clock.now()
         self.ask(Recover())
 

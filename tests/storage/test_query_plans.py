@@ -16,20 +16,26 @@ from callsheet.instants import SECOND
 from callsheet.lifecycle import OUTCOMES
 from callsheet.tasks import Registry
 from storage.journal.commands import (
+    BackfillSchedule,
     CancelInstance,
     CancelInstances,
     DeleteSchedule,
     KeepLog,
     KeepOutput,
     MarkStuck,
+    PatchSchedule,
     PauseSchedule,
+    PlanChange,
     RerunInstance,
     ResumeSchedule,
+    SkipDue,
     Start,
     StartInstances,
     StopNode,
     TriggerSchedule,
+    UnskipDue,
 )
+from storage.queries.explain import explain
 from storage.queries.instances import Filter, first_outputs, list_instances, list_log, list_outputs, unfinished
 from storage.queries.ledger import ledger
 from storage.queries.nodes import list_nodes
@@ -41,7 +47,7 @@ BOUNDED = {
     "UPDATE node": "one row for each boot",
     "SELECT state, count(*) FROM schedule": "once at the start, from an index alone",
     "SELECT o.fate, sum(o.count) FROM omission": "figures that are asked for; omissions are few rows",
-    "SELECT DISTINCT state_key FROM instance WHERE state = 'queued'": "sorts what waits, once at the start",
+    "FROM known_task": "one row for each task in the code",
 }
 GROWING = ("schedule", "schedule_tag", "instance", "instance_tag", "output", "log", "omission", "task_state", "event")
 
@@ -114,9 +120,24 @@ def work(bench):
     bench.write("UPDATE schedule SET trigger = 'unreadable' WHERE id = 'again'")
     bench.claim_after(60)
     bench.write("UPDATE schedule SET trigger = ? WHERE id = 'again'", trigger)
+    plan_ahead(bench)
     bench.ask(DeleteSchedule("noop", cancel_running=True))
     bench.put("noop")
     bench.ask(StopNode())
+
+
+def plan_ahead(bench):
+    """Queue, follow, skip, make up for, and look at the code again."""
+    bench.put("line", overlap="queue", every="5s")
+    bench.put("next", trigger={"after": "line", "on": "any"}, overlap="replace")
+    bench.ask(SkipDue("line", count=1))
+    bench.ask(UnskipDue("line"))
+    runs = [*bench.claim_after(5), *bench.claim_after(5)]
+    bench.end(next(run for run in runs if run.schedule == "line"))
+    bench.ask(PlanChange(PatchSchedule("line", {"trigger": {"after": "noop"}})))
+    bench.ask(BackfillSchedule("line", bench.clock.now() - 60 * SECOND, bench.clock.now()))
+    bench.write("DELETE FROM known_task")
+    bench.boot()
 
 
 def look(bench):
@@ -140,6 +161,7 @@ def look(bench):
     has_schedule(database, "noop")
     upcoming_of(database, "noop", 50)
     upcoming_of_all(database, 50, None)
+    explain(database, "noop", None, bench.clock.now())
 
 
 def is_bounded(sql):

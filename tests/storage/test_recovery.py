@@ -1,7 +1,11 @@
 """Promises of a new boot: what the earlier one left is settled before anything is fired."""
 
+from typing import Annotated
+
+import msgspec
 import pytest
 
+from callsheet import Out, task
 from callsheet.errors import GaveUp
 from callsheet.tasks import Registry
 from storage.journal.commands import (
@@ -90,6 +94,7 @@ def test_who_waited_for_a_state_is_let_in_and_the_state_is_the_last_that_was_sav
     bench.end(bench.start("tally"), state=b'{"value":1}')
     lost, waiting = bench.ask(StartInstances((Start("tally", b"null"),) * 2))
     bench.boot()
+    bench.claim()
 
     assert bench.instance(lost).state == "lost"
     assert [(run.id, run.state) for run in bench.started] == [(waiting, b'{"value":1}')]
@@ -159,6 +164,45 @@ def test_an_input_that_the_task_takes_no_more_blocks_until_it_does(bench, tasks)
     assert bench.ledger()[0].reason == "input_invalid"
 
 
+class Louder(msgspec.Struct, forbid_unknown_fields=True):
+    """What `greet` takes after a change of its code."""
+
+    name: Annotated[str, msgspec.Meta(max_length=3)]
+    volume: int = 1
+
+
+@task(name="greet")
+async def greet_louder(_in: Louder, out: Out[str]) -> None: ...
+
+
+def changed(tasks):
+    return Registry([*(one for one in tasks.values() if one.name != "greet"), greet_louder])
+
+
+def test_an_input_that_its_type_takes_no_longer_is_found_at_the_start_and_says_what_is_wrong(bench, tasks):
+    bench.put("a", task="greet", input={"name": "Ada"})
+    bench.put("b", task="greet", input={"name": "Barbara"})
+    bench.boot(changed(tasks))
+    assert changes(bench.facts) == [("a", "blocked", "input_invalid"), ("b", "blocked", "input_invalid")]
+    errors = [msgspec.json.decode(bench.schedule(slug).state_errors) for slug in ("a", "b")]
+    assert [{one["pointer"] for one in each} for each in errors] == [{"/times"}, {"/times", "/name"}]
+    bench.boot(tasks)
+
+    assert changes(bench.facts) == [("a", "unblocked", None), ("b", "unblocked", None)]
+    assert (bench.schedule("b").state_reason, bench.schedule("b").state_errors) == (None, None)
+
+
+def test_inputs_are_read_again_only_where_their_type_has_changed(bench, tasks):
+    bench.put(task="greet", input={"name": "Ada"})
+    bench.boot(tasks)
+    bench.write("""UPDATE schedule SET input = '{"name":7}'""")
+    bench.boot(tasks)
+    assert bench.schedule().state == "active"
+    bench.write("DELETE FROM known_task")
+    bench.boot(tasks)
+    assert bench.schedule().state == "blocked"
+
+
 def test_an_update_frees_a_blocked_schedule(bench, tasks):
     bench.put(task="greet", input={"name": "Ada"})
     bench.write("""UPDATE schedule SET input = '{"name":7}' WHERE id = 's'""")
@@ -185,9 +229,11 @@ def test_a_retry_whose_task_is_gone_waits_without_keeping_anyone_awake(bench, ta
 def test_who_waits_for_the_state_of_a_task_that_is_gone_goes_on_when_it_is_back(bench, tasks):
     _, waiting = bench.ask(StartInstances((Start("tally", b"null"),) * 2))
     bench.boot(without(tasks, "tally"))
+    bench.claim()
     assert bench.started == []
     assert bench.instance(waiting).state == "queued"
     bench.boot()
+    bench.claim()
 
     assert [run.id for run in bench.started] == [waiting]
 

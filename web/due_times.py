@@ -1,0 +1,129 @@
+"""Due times: of one schedule and of all, past and to come; which to skip, which to make up for, and why."""
+
+from typing import Any
+
+from quart import Blueprint, Response
+
+from callsheet.definition import OVERLAPS
+from callsheet.errors import FieldError
+from callsheet.instants import format_instant
+from callsheet.timetable import describe, local_time, parse_trigger, trigger_document, upcoming
+from storage.journal.backfills import MOST, Filled
+from storage.journal.commands import BackfillSchedule, SkipDue, UnskipDue
+from storage.journal.facts import instance_uri
+from storage.journal.skips import MOST_SKIPS
+from storage.queries import ledger as ledgers
+from storage.queries import schedules as queries
+from storage.queries.explain import explain
+from web import representations as show
+from web.asking import Fields, Query, body_object, choice_of, flag, if_match, instant, no_query, slug, whole_number
+from web.schedules import shown
+from web.site import site
+
+due_times = Blueprint("due_times", __name__)
+
+
+@due_times.get("/v1/schedules/<name>/ledger")
+async def ledger(name: str) -> Response:
+    """Return the account of all due times, newest first."""
+    query = Query()
+    limit, cursor = query.limit(), query.cursor()
+    query.close()
+    page = await site().read(ledgers.ledger, slug(name), limit, cursor)
+    return show.respond(show.page([show.ledger_entry(item) for item in page.items], page.next))
+
+
+@due_times.get("/v1/schedules/<name>/upcoming")
+async def upcoming_of_one(name: str) -> Response:
+    """Return the next due times."""
+    query = Query()
+    limit = query.limit()
+    query.close()
+    found = await site().read(queries.upcoming_of, slug(name), limit)
+    return show.respond(show.page([show.coming(item) for item in found], None))
+
+
+@due_times.get("/v1/upcoming")
+async def upcoming_of_all() -> Response:
+    """Return the next due times of all schedules, soonest first."""
+    query = Query()
+    limit, until = query.limit(), query.instant("until")
+    query.close()
+    found = await site().read(queries.upcoming_of_all, limit, until)
+    return show.respond(show.page([show.coming(item) for item in found], None))
+
+
+@due_times.post("/v1/schedules/preview")
+async def preview() -> Response:
+    """Tell the due times of a trigger without saving anything."""
+    no_query()
+    now = site().clock.now()
+    fields = Fields(await body_object())
+    after = fields.read("after", instant)
+    limit = fields.read("limit", whole_number(200)) or 10
+    wanted = fields.read(
+        "trigger", lambda value: parse_trigger(value, anchor=now if after is None else after), required=True
+    )
+    fields.close()
+    assert wanted is not None
+    times = upcoming(wanted, now if after is None else after, limit)
+    items = [{"due_at": format_instant(due), "local": local_time(wanted, due)} for due in times]
+    return show.respond({"items": items, "description": describe(wanted), "trigger": trigger_document(wanted)})
+
+
+@due_times.post("/v1/schedules/<name>/skip")
+async def skip(name: str) -> Response:
+    """Leave out the next due times, or one; to ask again changes nothing more."""
+    no_query()
+    fields = Fields(await body_object(optional=True))
+    count, at = fields.read("count", whole_number(MOST_SKIPS)), fields.read("at", instant)
+    if fields.document.keys() >= {"count", "at"}:
+        fields.errors.append(FieldError("/at", "cannot be given together with count"))
+    fields.close()
+    return shown(await site().order(SkipDue(slug(name), count, at, if_match())))
+
+
+@due_times.delete("/v1/schedules/<name>/skip")
+async def unskip(name: str) -> Response:
+    """Let run after all what was to be skipped: the due time `at`, or all."""
+    query = Query()
+    at = query.instant("at")
+    query.close()
+    return shown(await site().order(UnskipDue(slug(name), at, if_match())))
+
+
+@due_times.post("/v1/schedules/<name>/backfill")
+async def backfill(name: str) -> Response:
+    """Run what never ran of a range of the past; a dry run only tells what it would do."""
+    query = Query()
+    dry_run = query.flag("dry_run")
+    query.close()
+    fields = Fields(await body_object())
+    start, end = fields.read("from", instant, required=True), fields.read("to", instant, required=True)
+    overlap, dry = fields.read("overlap", choice_of(OVERLAPS)), fields.read("dry_run", flag) or bool(dry_run)
+    fields.close()
+    assert start is not None
+    assert end is not None
+    command = BackfillSchedule(slug(name), start, end, overlap, dry)
+    found: list[Filled] = await site().order(command, starts=not dry)
+    started = sum(one.left_out is None for one in found)
+    body = {"dry_run": dry, "count": started, "left_out": len(found) - started, "most": MOST}
+    return show.respond(body | {"items": [_filled(one) for one in found]}, 200 if dry else 202)
+
+
+@due_times.get("/v1/schedules/<name>/explain")
+async def explanation(name: str) -> Response:
+    """Tell whether it was due at an instant, what happened and why, what comes next and what could stop it."""
+    query = Query()
+    at = query.instant("at")
+    query.close()
+    return show.respond(show.explanation(await site().read(explain, slug(name), at, site().clock.now())))
+
+
+def _filled(one: Filled) -> dict[str, Any]:
+    return {
+        "due_at": format_instant(one.due_at),
+        "before": one.before,
+        "left_out": one.left_out,
+        "instance": instance_uri(one.instance),
+    }
