@@ -22,11 +22,11 @@ class Settings:
     tasks: tuple[str, ...] = ()
     demo: bool = False
     drain: float = 20.0
-    max_running: int | None = None
     http_allow: tuple[str, ...] = ()
     insecure_no_auth: bool = False
     log_format: str = "console"
     node: str | None = None
+    max_running: int | None = None
 
 
 def read_settings(flags: Mapping[str, object], environment: Mapping[str, str] = os.environ) -> Settings:

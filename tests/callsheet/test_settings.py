@@ -29,6 +29,7 @@ def test_every_setting_can_come_from_the_environment():
         "CALLSHEET_INSECURE_NO_AUTH": "1",
         "CALLSHEET_LOG_FORMAT": "json",
         "CALLSHEET_NODE": "n1",
+        "CALLSHEET_MAX_RUNNING": "50",
     }
     assert read_settings({}, environment) == Settings(
         "0.0.0.0",
@@ -41,6 +42,7 @@ def test_every_setting_can_come_from_the_environment():
         True,
         "json",
         "n1",
+        50,
     )
     assert len(environment) == len(Settings.__annotations__)
 

@@ -1,4 +1,4 @@
-"""Promises about `after`: each end of a run that counts is one due time, in the same transaction, and never a circle."""
+"""Promises about `after`: each end of a run that counts is one due time, in the same transaction; never a circle."""
 
 import pytest
 

@@ -157,9 +157,8 @@ async def test_explain_tells_of_the_future_and_of_what_is_no_due_time(api):
     await put(api, trigger={"cron": "0 2 * * *", "timezone": "Europe/Berlin"})
     body = (await api.get(f"{A}/explain", params={"at": "2031-06-01T01:30:00Z"})).json()
     assert (body["due"], body["ledger"]) == (False, None)
-    assert "It is not due at 2031-06-01T01:30:00Z (2031-06-01T03:30:00+02:00); the due time before is 2031-06-01T00:00:00Z" in body[
-        "explanation"
-    ]  # fmt: skip
+    wanted = "It is not due at 2031-06-01T01:30:00Z (2031-06-01T03:30:00+02:00); the due time before is "
+    assert body["explanation"].startswith(wanted + "2031-06-01T00:00:00Z")
     body = (await api.get(f"{A}/explain", params={"at": "2020-06-01T00:00:00Z"})).json()
     assert (body["due"], body["ledger"]) == (True, None)
     assert "the schedule was created later" in body["explanation"]
