@@ -139,7 +139,7 @@ def check(host: str, address: Address, port: int) -> None:
     if reason is not None:
         where = str(address) if host == str(address) else f"{host} ({address})"
         raise AddressRefused(
-            f"{where} is {reason}, which http_get refuses; "
+            f"{where} is {reason}, where no request may go; "
             f"if it is meant, start the service with --http-allow {_rule_for(address, port)}."
         )
 

@@ -11,16 +11,8 @@ import trio
 
 from callsheet import run
 from callsheet.builtin.addresses import AddressRefused, allow, parse_allow
-from callsheet.builtin.http_get import (
-    MOST_BYTES,
-    BadAnswer,
-    NotReached,
-    Reply,
-    TooSlow,
-    fetch,
-    http_get,
-    resolve,
-)
+from callsheet.builtin.dialling import BadAnswer, NotReached, TooSlow, resolve
+from callsheet.builtin.http_get import MOST_BYTES, Reply, fetch, http_get
 from callsheet.errors import Invalid
 
 TLS_HELLO = b"\x16"
