@@ -6,11 +6,13 @@ from typing import Any
 import trio
 from attrs import define, field
 
+from actors.feed import Followed
 from actors.inbox import answer, leave_nobody_waiting
 from actors.messages import Nudge, Order, TipmanMessage, Told
 from callsheet.errors import CallsheetError, GaveUp, Unavailable
 from storage.door import Door
-from storage.journal.facts import Fact, InstanceQueued, ScheduleChanged
+from storage.journal.commands import KeepLog, KeepOutput
+from storage.journal.facts import Fact, InstanceEnded, InstanceQueued, ScheduleChanged
 from storage.journal.journal import Applied, Interrupted, Journal, Verdict
 
 log = logging.getLogger("callsheet.bus")
@@ -38,6 +40,8 @@ class Bus:
     door: Door
     journal: Journal
     health: Health = field(factory=Health)
+    watchers: tuple[trio.MemorySendChannel[Nudge], ...] = ()  # who reads new events from the database
+    followed: Followed = field(factory=Followed)
 
 
 async def bus(ends: Bus) -> None:
@@ -83,8 +87,13 @@ async def _commit(ends: Bus, batch: list[Order]) -> list[Order]:
     for one, verdict in zip(batch, applied.verdicts, strict=False):
         _answer(one, verdict)
     ends.health.storage = reason
+    if ends.followed.instances:
+        _stir(ends.followed, batch, applied.facts)
     if applied.facts:
         await _tell(ends, tuple(applied.facts))
+    if applied.facts or ends.followed.stirred:
+        for watcher in ends.watchers:
+            _offer(watcher, Nudge())
     return [] if reason is None else _refuse(batch[len(applied.verdicts) :], reason)
 
 
@@ -120,6 +129,13 @@ async def _tell(ends: Bus, facts: tuple[Fact, ...]) -> None:
     if any(isinstance(fact, ScheduleChanged | InstanceQueued) for fact in facts):
         _offer(ends.scheduler, Nudge())
     _offer(ends.narrator, facts)
+
+
+def _stir(followed: Followed, batch: list[Order], facts: list[Fact]) -> None:
+    """Note which of the instances that somebody follows have said something, or ended."""
+    said = {one.command.instance for one in batch if isinstance(one.command, KeepOutput | KeepLog)}
+    said |= {fact.id for fact in facts if isinstance(fact, InstanceEnded)}
+    followed.stirred |= said & followed.instances.keys()
 
 
 def _offer(channel: trio.MemorySendChannel[Any], message: Any) -> None:

@@ -12,6 +12,7 @@ from attrs import frozen
 from storage.journal.commands import Command
 from storage.journal.facts import Fact
 from storage.journal.journal import Verdict
+from storage.records import EventRecord, WebhookRecord
 
 
 @frozen
@@ -89,3 +90,75 @@ TipmanMessage = Told | WhereIs | StackOf | Census | WhenIdle | InterruptAll
 @frozen
 class Nudge:
     """Event: something may be due earlier than you think."""
+
+
+@frozen
+class Frame:
+    """One event, encoded once for all who read."""
+
+    event: EventRecord
+    sse: bytes
+
+
+@frozen
+class Chunk:
+    """Event: these came after `after`, in order, up to `upto`; `pieces` are all their frames, in sendable sizes.
+
+    After the `last` one nothing comes: the service stops.
+    """
+
+    after: int
+    upto: int
+    frames: tuple[Frame, ...]
+    pieces: tuple[bytes, ...]
+    last: bool = False
+
+
+@frozen
+class Follow:
+    """Question: send me all events from here on; answered with the id that they come after.
+
+    Whoever does not take them in time is hung up on, and may ask again.
+    """
+
+    chunks: trio.MemorySendChannel[Chunk]
+    reply_to: trio.MemorySendChannel[int]
+
+
+@frozen
+class FollowInstance:
+    """Question: nudge me whenever this instance has said something or ended; answered True once that holds."""
+
+    instance: UUID
+    nudges: trio.MemorySendChannel[Nudge]
+    reply_to: trio.MemorySendChannel[bool]
+
+
+@frozen
+class LastCall:
+    """Question: the service stops; answered True once all followers have what there is, and were hung up on."""
+
+    reply_to: trio.MemorySendChannel[bool]
+
+
+FeedMessage = Follow | FollowInstance | LastCall
+
+
+@frozen
+class Tried:
+    """How one attempt to deliver a message went: a status if there was an answer, an error if it was no success."""
+
+    status: int | None
+    seconds: float
+    error: str | None
+
+
+@frozen
+class TryWebhook:
+    """Question: send a test message to this webhook now; how did it go?"""
+
+    webhook: WebhookRecord
+    reply_to: trio.MemorySendChannel[Tried]
+
+
+WebhookMessage = TryWebhook

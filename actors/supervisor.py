@@ -5,7 +5,9 @@ engine
 ├── tipman      owns the actors of all instances; when it fails, the process ends
 │   └── one actor per task instance, each behind its own guard
 ├── scheduler   keeps no state: restarted up to 5 times a minute, then the process ends
-└── narrator    shows facts to people: restarted likewise
+├── narrator    shows facts to people: restarted likewise
+├── feed        hands committed events to those who follow: restarted likewise
+└── webhooks    tells other servers of events: restarted likewise
 """
 
 import logging
@@ -20,11 +22,24 @@ import trio
 from attrs import define, field, frozen
 
 from actors.bus import Bus, Health, bus
-from actors.inbox import ask, order
-from actors.messages import Census, InterruptAll, Nudge, Order, Present, TipmanMessage, WhenIdle
+from actors.feed import Feed, Followed, feed
+from actors.inbox import ask, leave_nobody_waiting, order
+from actors.messages import (
+    Census,
+    FeedMessage,
+    InterruptAll,
+    LastCall,
+    Nudge,
+    Order,
+    Present,
+    TipmanMessage,
+    WebhookMessage,
+    WhenIdle,
+)
 from actors.narrator import narrator
 from actors.scheduler import LONGEST_WAIT, scheduler
 from actors.tipman import Tipman, tipman
+from actors.webhooks import Webhooks, webhooks
 from callsheet.clock import Clock
 from callsheet.errors import GaveUp, Unavailable
 from callsheet.tasks import Task
@@ -38,6 +53,8 @@ log = logging.getLogger("callsheet.supervisor")
 BUS_ROOM = 10_000  # orders that may wait for the bus; then its senders wait
 TIPMAN_ROOM = 100  # batches of facts and questions
 NARRATOR_ROOM = 100  # batches of facts; what does not fit is not shown
+FEED_ROOM = 1_000  # who want to follow
+WEBHOOKS_ROOM = 20  # who want to try one
 
 
 @frozen
@@ -55,6 +72,7 @@ class Rules:
     drain: float = 20.0
     cleanup_timeout: float = 5.0
     last_cleanup: float = 1.2  # after the drain: stopping has its own bound, drain + 2 s in all
+    tells_webhooks: bool = True  # a simulation tells nobody
     longest_wait: float = LONGEST_WAIT  # of the scheduler; a simulation whose clock never steps may wait for days
 
 
@@ -64,6 +82,8 @@ class Engine:
 
     bus: trio.MemorySendChannel[Order]
     tipman: trio.MemorySendChannel[TipmanMessage]
+    feed: trio.MemorySendChannel[FeedMessage]
+    webhooks: trio.MemorySendChannel[WebhookMessage]
     health: Health
     stop: trio.Event = field(factory=trio.Event)  # set it: stop as told
     hurry: trio.Event = field(factory=trio.Event)  # set it, too: skip the drain
@@ -99,15 +119,24 @@ async def engine(
     to_tipman, tipman_inbox = trio.open_memory_channel[TipmanMessage](TIPMAN_ROOM)
     to_scheduler, nudges = trio.open_memory_channel[Nudge](1)
     to_narrator, facts = trio.open_memory_channel[tuple[Fact, ...]](NARRATOR_ROOM if write else 0)
-    shared = Engine(to_bus, to_tipman, Health())
+    to_feed, feed_inbox = trio.open_memory_channel[FeedMessage](FEED_ROOM)
+    to_webhooks, webhooks_inbox = trio.open_memory_channel[WebhookMessage](WEBHOOKS_ROOM)
+    wake_feed, feed_nudges = trio.open_memory_channel[Nudge](1)
+    wake_webhooks, webhooks_nudges = trio.open_memory_channel[Nudge](1)
+    shared, followed = Engine(to_bus, to_tipman, to_feed, to_webhooks, Health()), Followed()
+    read, watchers = partial(_read, door, journal), (wake_feed, wake_webhooks)
     async with trio.open_nursery() as tree:
-        writer = Bus(bus_inbox, to_tipman, to_scheduler, to_narrator, door, journal, shared.health)
+        writer = Bus(bus_inbox, to_tipman, to_scheduler, to_narrator, door, journal, shared.health, watchers, followed)
         tree.start_soon(_part, shared, partial(bus, writer))
         directory = Tipman(tipman_inbox, to_bus, tasks, clock, rules.cleanup_timeout)
         tree.start_soon(_part, shared, partial(tipman, directory))
         if write is not None:
             tree.start_soon(_part, shared, partial(restarted, "narrator", partial(narrator, facts, write)))
+        _open(tree, shared, "feed", feed_inbox, partial(feed, Feed(feed_inbox, feed_nudges, read, followed)))
         shared.lost = await _recover(to_bus)
+        sender = Webhooks(webhooks_inbox, webhooks_nudges, to_bus, read, clock, journal.node)
+        if rules.tells_webhooks:
+            _open(tree, shared, "webhooks", webhooks_inbox, partial(webhooks, sender))
         planner = trio.CancelScope()
         look = partial(scheduler, nudges, to_bus, clock, clock.now(), rules.longest_wait)
         tree.start_soon(_part, shared, partial(_within, planner, look))
@@ -127,6 +156,28 @@ async def _part(shared: Engine, actor: Callable[[], Awaitable[None]]) -> None:
         shared.failure = shared.failure or error
         shared.falling.set()
         raise
+
+
+def _open(
+    tree: trio.Nursery,
+    shared: Engine,
+    name: str,
+    inbox: trio.MemoryReceiveChannel[Any],
+    actor: Callable[[], Awaitable[None]],
+) -> None:
+    """Start an actor that may be started again, and close its inbox when it is not: nobody waits for ever."""
+
+    async def attended() -> None:
+        try:
+            await restarted(name, actor)
+        finally:
+            leave_nobody_waiting(inbox)
+
+    tree.start_soon(_part, shared, attended)
+
+
+async def _read(door: Door, journal: Journal, query: Callable[..., Any], *args: Any) -> Any:
+    return await door.read(query, journal.database, *args)
 
 
 async def _within(scope: trio.CancelScope, actor: Callable[[], Awaitable[None]]) -> None:
@@ -191,6 +242,8 @@ async def _stop_in_order(shared: Engine, planner: trio.CancelScope, rules: Rules
     shared.left = await ask(shared.tipman, Census, room=inf)
     with suppress(Unavailable), trio.move_on_after(0.3):
         await order(shared.bus, StopNode())
+    with suppress(Unavailable), trio.move_on_after(0.2):
+        await ask(shared.feed, LastCall)
 
 
 async def _hurry(hurry: trio.Event, scope: trio.CancelScope) -> None:

@@ -3,6 +3,8 @@
 import gc
 import logging
 import os
+import resource
+from contextlib import suppress
 from functools import partial
 
 import msgspec
@@ -33,7 +35,7 @@ from storage.journal.journal import Journal
 from storage.queries.schedules import count_schedules
 from web.app import create_app
 from web.guard import check_bind
-from web.site import Site
+from web.site import Site, Streams
 from web.worker import Limits, listen, url_of
 from web.worker import serve as serve_http
 
@@ -44,11 +46,14 @@ AFTER_DRAIN = 1.7  # seconds after the drain at which the process is ended by fo
 FALL = 2.0  # seconds that the process has to end once a part of the engine has failed for good
 LAST_CLEANUP = 1.0  # seconds that cancelled tasks have to clean up at the end
 WEB_LIMITS = Limits(graceful_timeout=0.3)
+MOST_STREAMS = 1_000  # and never more than half of the connections
+MOST_FILES = 8_192  # file descriptors: many shells allow 1,024, which is half of the connections that we can serve
 
 
 def serve(settings: Settings) -> int:
     """Run the service until it is told to stop; return the exit code."""
     _calm_collector()
+    _allow_files()
     code = STOPPED
     with unblocked() as console:
         logs.configure(settings.log_format)
@@ -71,6 +76,15 @@ def _calm_collector() -> None:
     """Collect cycles less often: with 50,000 instances in memory each full collection stops the loop for a while."""
     gc.freeze()
     gc.set_threshold(50_000, 20, 100)
+
+
+def _allow_files() -> None:
+    """Raise the soft limit of open files, as far as the hard one lets us: connections count against it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MOST_FILES if hard == resource.RLIM_INFINITY else min(MOST_FILES, hard)
+    if 0 <= soft < wanted:
+        with suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _complain(console: Console, error: BaseException, code: int) -> int:
@@ -138,7 +152,8 @@ async def _run(parts: Parts, allowed: list[addresses.Allow], listeners: list[tri
         )
         dog = Watchdog(partial(_report_block, running.bus))
         dog.bound_the_end((settings.drain + AFTER_DRAIN, AFTER_DRAIN), partial(_last_words, parts.console))
-        site = Site(running, parts.database, parts.door, parts.tasks, parts.clock, parts.node.name, dog.lag)
+        streams = Streams(min(MOST_STREAMS, WEB_LIMITS.room // 2))
+        site = Site(running, parts.database, parts.door, parts.tasks, parts.clock, parts.node.name, dog.lag, streams)
         app = create_app(site, insecure=settings.insecure_no_auth)
         await nursery.start(
             partial(serve_http, app, host="", port=0, listeners=listeners, shutdown=quit_web, limits=WEB_LIMITS)

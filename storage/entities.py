@@ -26,6 +26,8 @@ class Entities:
     Node: Any
     SchemaVersion: Any
     KnownTask: Any
+    Webhook: Any
+    Delivery: Any
 
 
 def _text(**options: Any) -> Any:
@@ -51,9 +53,10 @@ def define(db: Any) -> Entities:
     output, log = _sayings(db)
     omission, task_state, event = _accounts(db)
     node, schema_version, known_task = _housekeeping(db)
+    webhook, delivery = _webhooks(db)
     return Entities(
         schedule, schedule_tag, instance, instance_tag, output, log,
-        omission, task_state, event, node, schema_version, known_task,
+        omission, task_state, event, node, schema_version, known_task, webhook, delivery,
     )  # fmt: skip
 
 
@@ -216,3 +219,33 @@ def _housekeeping(db: Any) -> tuple[Any, Any, Any]:
         seen_at = _number()
 
     return Node, SchemaVersion, KnownTask
+
+
+def _webhooks(db: Any) -> tuple[Any, Any]:
+    class Webhook(db.Entity):  # type: ignore[misc]
+        _table_ = "webhook"
+        id = orm.PrimaryKey(UUID)
+        url = _text()
+        events = _text()  # JSON lists of text
+        schedules = _text()
+        secret = _text()
+        state = _text()
+        state_reason = _text_or_none()
+        position = _number()  # the last event that was looked at
+        created_at = _number()
+        updated_at = _number()
+        delivered_at = _number_or_none()
+        failed_at = _number_or_none()
+        last_error = _text_or_none()
+
+    class Delivery(db.Entity):  # type: ignore[misc]
+        _table_ = "delivery"
+        id = orm.PrimaryKey(UUID)
+        webhook = orm.Required(UUID)
+        event = _number()
+        body = _text()
+        attempts = _number()
+        created_at = _number()
+        next_at = _number()
+
+    return Webhook, Delivery

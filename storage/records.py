@@ -103,6 +103,51 @@ class LogRecord:
 
 
 @frozen
+class EventRecord:
+    """One committed fact: `data` is a JSON object as text."""
+
+    id: int
+    at: int
+    type: str
+    schedule: str | None
+    instance: UUID | None
+    data: str
+
+
+@frozen
+class WebhookRecord:
+    """A webhook as it stands: events up to `position` have become deliveries, of which `pending` are on their way."""
+
+    id: UUID
+    url: str
+    events: tuple[str, ...]
+    schedules: tuple[str, ...]  # none: all
+    secret: str
+    state: str
+    state_reason: str | None
+    position: int
+    created_at: int
+    updated_at: int
+    delivered_at: int | None
+    failed_at: int | None
+    last_error: str | None
+    pending: int = 0
+
+
+@frozen
+class DeliveryRecord:
+    """A message on its way: `attempts` have been made, the next is due at `next_at`."""
+
+    id: UUID
+    webhook: UUID
+    event: int
+    body: str
+    attempts: int
+    created_at: int
+    next_at: int
+
+
+@frozen
 class LedgerEntry:
     """One row of a ledger: due times `first` to `last`, `count` of them, with one fate."""
 

@@ -3,6 +3,7 @@
 `python tests/test_docs.py` writes the pictures of docs/reference/lifecycle.md anew.
 """
 
+import ast
 import fnmatch
 import inspect
 import json
@@ -108,8 +109,36 @@ def test_every_event_is_documented():
     for path in CODE:
         told |= set(re.findall(r'(?:KeepEvent|NodeSaid)\(\s*"([a-z_.]+)"', path.read_text()))
 
-    documented = {word for word in first_words(read("docs/reference/events.md")) if "." in word}
+    documented = {word for word in first_words(read("docs/events.md")) if "." in word}
     assert documented == told
+
+
+def test_every_field_of_an_event_is_documented():
+    wanted = {kind.type: keywords(kind) for kind in vars(facts).values() if is_told(kind)}
+    for path in CODE:
+        wanted |= payloads(ast.parse(path.read_text()))
+    table = {row[0].strip(" `"): set(re.findall(r"`([a-z_]+)`", row[-1])) for row in rows(read("docs/events.md"))}
+
+    assert {kind: table.get(kind) for kind in wanted} == wanted
+
+
+def is_told(kind):
+    """Tell whether a class is a fact with a type of its own."""
+    return inspect.isclass(kind) and isinstance(vars(kind).get("type"), str)
+
+
+def keywords(kind):
+    """Return the names of the fields that a fact tells."""
+    return set(re.findall(r"(?<=[(\s])([a-z_]+)=(?!=)", inspect.getsource(kind.data)))
+
+
+def payloads(tree):
+    """Yield each event of a node with the keys of the object that its function makes up."""
+    for function in ast.walk(tree):
+        if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
+            for kind in re.findall(r"(?:KeepEvent|NodeSaid)\('([a-z_.]+)'", ast.unparse(function)):
+                objects = [node for node in ast.walk(function) if isinstance(node, ast.Dict)]
+                yield kind, {key.value for node in objects for key in node.keys}
 
 
 def test_every_kind_of_problem_is_documented_with_its_status():

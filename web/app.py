@@ -5,10 +5,12 @@ from quart_trio import QuartTrio
 from web import guard, problems
 from web.asking import MAX_BATCH_BODY
 from web.due_times import due_times
+from web.events import events
 from web.instances import instances
 from web.operations import operations
 from web.schedules import schedules
 from web.site import Site
+from web.webhooks import webhooks
 from web.worker import SafeHTTP
 
 
@@ -27,6 +29,6 @@ def create_app(site: Site, *, insecure: bool) -> QuartTrio:
     app.url_map.merge_slashes = False  # or it would redirect, to whatever Host the client named
     problems.install(app)
     guard.install(app, insecure=insecure)
-    for part in (schedules, due_times, instances, operations):
+    for part in (schedules, due_times, instances, events, webhooks, operations):
         app.register_blueprint(part)
     return app

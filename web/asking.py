@@ -43,6 +43,18 @@ class Query:
         """Return a value that is true or false."""
         return self._read(name, lambda text: _one_of(text, ("true", "false")) == "true")
 
+    def checked(self, name: str, check: Callable[[str], T]) -> T | None:
+        """Return what `check` makes of a value; its ValueError tells what is wrong."""
+        return self._read(name, lambda text: check(_clean(text)))
+
+    def number(self, name: str) -> int | None:
+        """Return a whole number, 0 or more."""
+        return self._read(name, _natural)
+
+    def items(self, name: str, check: Callable[[str], str], most: int) -> tuple[str, ...]:
+        """Return a list whose parts are separated by commas."""
+        return self._read(name, lambda text: _items(text, check, most)) or ()
+
     def limit(self, most: int = MAX_LIMIT) -> int:
         """Return how many items are asked for."""
         return self._read("limit", lambda text: _number(text, most)) or DEFAULT_LIMIT
@@ -217,6 +229,19 @@ def _one_of(text: str, choices: tuple[str, ...]) -> str:
     if text not in choices:
         raise ValueError("must be one of " + ", ".join(choices))
     return text
+
+
+def _natural(text: str) -> int:
+    if not re.fullmatch(r"[0-9]{1,18}", text, re.ASCII):
+        raise ValueError("must be a whole number, 0 or more")
+    return int(text)
+
+
+def _items(text: str, check: Callable[[str], str], most: int) -> tuple[str, ...]:
+    parts = text.split(",")
+    if len(parts) > most:
+        raise ValueError(f"must be at most {most} values")
+    return tuple(check(part.strip()) for part in parts)
 
 
 def _number(text: str, most: int) -> int:

@@ -24,6 +24,7 @@ from web import representations as show
 from web.asking import MAX_BATCH_BODY, Fields, Query, body_object, instance_id, no_query, reason
 from web.site import site
 from web.starts import read_start, read_starts
+from web.streams import SaidStream, last_event_id, position_of, stream, wants_stream
 
 instances = Blueprint("instances", __name__)
 
@@ -119,12 +120,16 @@ async def rerun(name: str) -> Response:
 @instances.get("/v1/instances/<name>/outputs")
 async def outputs(name: str) -> Response:
     """Return what an instance sent, in order."""
+    if wants_stream():
+        return await _follow(name, "output", queries.outputs_after, show.output)
     return await _said(name, queries.list_outputs, show.output)
 
 
 @instances.get("/v1/instances/<name>/log")
 async def log(name: str) -> Response:
     """Return what an instance logged, in order."""
+    if wants_stream():
+        return await _follow(name, "log", queries.log_after, show.log_line)
     return await _said(name, queries.list_log, show.log_line)
 
 
@@ -156,6 +161,19 @@ async def _said(name: str, query: Any, representation: Any) -> Response:
     asked.close()
     page: Page[Any] = await site().read(query, instance_id(name), limit, cursor)
     return show.respond(show.page([representation(item) for item in page.items], page.next))
+
+
+async def _follow(name: str, kind: str, query: Any, representation: Any) -> Response:
+    """Follow what an instance says; 204 tells a client that comes back after the end that this was all."""
+    asked = Query()
+    cursor, seen = asked.cursor(), last_event_id()
+    asked.close()
+    wanted = instance_id(name)
+    await site().read_for_stream(queries.get_instance, wanted)
+    if seen == "end":
+        return Response(b"", 204)
+    after = queries.seq_after(cursor) if seen is None else position_of(seen)
+    return stream(SaidStream(site(), wanted, kind, query, representation, after))
 
 
 def _accepted(started: UUID, task: str | None) -> Response:

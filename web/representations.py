@@ -5,7 +5,8 @@ from typing import Any
 import msgspec
 from quart import Response
 
-from actors.messages import Sighting
+from actors.feed import event_document
+from actors.messages import Sighting, Tried
 from callsheet.changes import Difference
 from callsheet.definition import Definition, document_of
 from callsheet.instants import SECOND, format_instant, to_seconds
@@ -15,12 +16,14 @@ from storage.journal.facts import instance_uri
 from storage.queries.explain import Explanation
 from storage.queries.schedules import Coming
 from storage.records import (
+    EventRecord,
     InstanceRecord,
     LedgerEntry,
     LogRecord,
     NodeRecord,
     OutputRecord,
     ScheduleRecord,
+    WebhookRecord,
 )
 
 _encoder = msgspec.json.Encoder()
@@ -160,6 +163,50 @@ def log_line(record: LogRecord) -> dict[str, Any]:
         "level": record.level,
         "text": record.text,
         "fields": raw(record.fields) or {},
+    }
+
+
+def end(record: InstanceRecord) -> dict[str, Any]:
+    """Return how an instance ended, as its streams tell it."""
+    return {
+        "outcome": record.outcome,
+        "uri": instance_uri(record.id),
+        "finished_at": time_or_none(record.finished_at),
+        "error": raw(record.error),
+    }
+
+
+def event(record: EventRecord) -> dict[str, Any]:
+    """Return one event."""
+    return event_document(record)
+
+
+def webhook(record: WebhookRecord) -> dict[str, Any]:
+    """Return a webhook; its secret is shown when it is made, and never again."""
+    return {
+        "id": str(record.id),
+        "uri": f"/v1/webhooks/{record.id}",
+        "url": record.url,
+        "events": record.events,
+        "schedules": record.schedules,
+        "enabled": record.state == "active",
+        "disabled_because": record.state_reason,
+        "pending": record.pending,
+        "last_delivered_at": time_or_none(record.delivered_at),
+        "last_failed_at": time_or_none(record.failed_at),
+        "last_error": record.last_error,
+        "created_at": format_instant(record.created_at),
+        "updated_at": format_instant(record.updated_at),
+    }
+
+
+def tried(how: Tried) -> dict[str, Any]:
+    """Return how an attempt to deliver a message went."""
+    return {
+        "delivered": how.error is None,
+        "status": how.status,
+        "seconds": how.seconds,
+        "error": how.error,
     }
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
 import trio
-from attrs import frozen
+from attrs import define, field, frozen
 from quart import current_app, request
 
 from actors.inbox import order
@@ -18,6 +18,7 @@ from storage.journal.commands import Command
 
 T = TypeVar("T")
 
+READ_AT_A_TIME = 8
 ANSWER = 25.0  # seconds that a client waits for a commit before it is told that nobody knows
 
 
@@ -27,6 +28,23 @@ class NotYet(CallsheetError):
     status = 501
     kind = "not-there-yet"
     title = "That is not there yet"
+
+
+@define
+class Streams:
+    """How many answers that last are open, and how many may be.
+
+    Only so many of them read at a time, so that a thousand who come back at once do not keep other readers out.
+    """
+
+    room: int = 1_000
+    open: int = 0
+    readings: trio.CapacityLimiter = field(factory=lambda: trio.CapacityLimiter(READ_AT_A_TIME))
+
+    @property
+    def full(self) -> bool:
+        """Tell whether there may be no more."""
+        return self.open >= self.room
 
 
 @frozen
@@ -40,10 +58,16 @@ class Site:
     clock: Clock
     node: str
     lag: Callable[[], float]  # seconds by which the event loop was late lately
+    streams: Streams = field(factory=Streams)
 
     async def read(self, query: Callable[..., T], *args: Any, **options: Any) -> T:
         """Run a query; the first argument it gets is the database."""
         return await self.door.read(lambda: query(self.database, *args, **options))
+
+    async def read_for_stream(self, query: Callable[..., T], *args: Any, **options: Any) -> T:
+        """Run a query for an answer that lasts."""
+        async with self.streams.readings:
+            return await self.read(query, *args, **options)
 
     async def order(self, command: Command, *, starts: bool = False) -> Any:
         """Have a change written down; one that starts work is refused while the service stops."""

@@ -48,6 +48,7 @@ log = logging.getLogger("callsheet.web")
 HOST = re.compile(rb"(?:\[[0-9A-Fa-f:.]{2,45}\]|(?:[0-9A-Za-z_-]{1,63}\.)*[0-9A-Za-z_-]{1,63}\.?)(?::[0-9]{1,5})?")
 READ_SIZE = 64 * 1024
 SLICE = 64 * 1024
+UNCOPIED = 8 * 1024
 TURNED_AWAY_AT_ONCE = 100
 TURNED_AWAY = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
@@ -64,8 +65,14 @@ class Limits:
     """For the client to take the next 64 KiB of an answer."""
     linger: float = 1
     """For the client to hang up after a last answer, so that it can read it."""
-    max_connections: int = 1_000
+    max_connections: int = 2_000
     """At most; and never more than half of the file descriptors we may open."""
+
+    @property
+    def room(self) -> int:
+        """Return how many connections there may be."""
+        soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        return min(self.max_connections, soft // 2) if soft > 0 else self.max_connections
 
 
 STANDARD = Limits()
@@ -132,8 +139,7 @@ class _Server:
         self._config.include_server_header = False
         self._live: set[_Connection] = set()
         self._turning_away = 0
-        soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-        self._room = min(limits.max_connections, soft // 2 if soft > 0 else inf)
+        self._room = limits.room
 
     async def receive(self, stream: trio.SocketStream) -> None:
         """Attend to one client from its first byte to its last; whatever goes wrong ends here."""
@@ -304,6 +310,15 @@ class _Http1(H11Protocol):
         await trio.lowlevel.checkpoint_if_cancelled()
         await super().stream_send(event)
 
+    async def _send_h11_event(self, event: Any) -> None:
+        """Send large data without copying it: what many streams share costs none of them anything."""
+        body = isinstance(event, h11.Data) and self.connection.our_state is h11.SEND_BODY
+        if not body or len(event.data) < UNCOPIED:
+            await super()._send_h11_event(event)
+            return
+        for part in self.connection.send_with_data_passthrough(event) or ():  # type: ignore[union-attr]
+            await self.send(RawData(data=part))
+
     async def _check_protocol(self, event: h11.Request) -> None:
         """Do not look for HTTP/2."""
 
@@ -314,16 +329,9 @@ class _Http1(H11Protocol):
             return
         self.keep_alive_requests += 1
         self.stream = HTTPStream(
-            self.app,
-            self.config,
-            self.context,
-            self.task_group,
-            self.ssl,
-            self.client,
-            self.server,
-            self.stream_send,
-            STREAM_ID,
-        )
+            self.app, self.config, self.context, self.task_group, self.ssl, self.client, self.server,
+            self.stream_send, STREAM_ID,
+        )  # fmt: skip
         await self.stream.handle(
             Request(
                 stream_id=STREAM_ID,

@@ -20,7 +20,19 @@ from callsheet.ids import IdMaker
 from callsheet.tasks import Task
 from storage.database import Database, NodeIdentity
 from storage.failures import at_fault, connection_lost, meaning_of, translated
-from storage.journal import backfills, cancels, claims, commands, ends, recovery, schedules, skips, starts
+from storage.journal import (
+    backfills,
+    cancels,
+    claims,
+    commands,
+    ends,
+    hook_commands,
+    recovery,
+    schedules,
+    skips,
+    starts,
+    webhooks,
+)
 from storage.journal.commands import Command
 from storage.journal.facts import Fact
 from storage.journal.settling import settle
@@ -49,6 +61,12 @@ _HANDLERS: dict[type[Command], Callable[[Work, Any], Any]] = {
     commands.SkipDue: skips.skip_due,
     commands.UnskipDue: skips.unskip_due,
     commands.BackfillSchedule: backfills.backfill_schedule,
+    hook_commands.AddWebhook: webhooks.add_webhook,
+    hook_commands.ChangeWebhook: webhooks.change_webhook,
+    hook_commands.RemoveWebhook: webhooks.remove_webhook,
+    hook_commands.PlanDeliveries: webhooks.plan_deliveries,
+    hook_commands.EndDelivery: webhooks.end_delivery,
+    hook_commands.PostponeDelivery: webhooks.postpone_delivery,
     commands.Recover: recovery.recover,
     commands.Drain: recovery.drain,
     commands.StopNode: recovery.stop_node,
@@ -109,6 +127,16 @@ class Journal:
         self._most_running = most_running
         self._batch = 0
         self._draining = False
+
+    @property
+    def database(self) -> Database:
+        """Return the database that it writes to, for those who read."""
+        return self._database
+
+    @property
+    def node(self) -> str:
+        """Return the name of the node that it writes for."""
+        return self._node.name
 
     def register(self) -> None:
         """Write this boot into the node table, before anything else, and shut out all earlier ones."""

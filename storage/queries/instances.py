@@ -106,20 +106,33 @@ def _by_tag(wanted: Filter, bounds: list[UUID], limit: int) -> tuple[str, list[A
 
 def list_outputs(database: Database, instance: UUID, limit: int, cursor: str | None) -> Page[OutputRecord]:
     """Return a page of what an instance sent, in order."""
-    after = decode_cursor(cursor, int)[0] if cursor else -1
-    sql = "SELECT seq, at, value FROM output WHERE instance = ? AND seq > ? ORDER BY seq LIMIT ?"
-    return _said(database, instance, sql, OutputRecord, after, limit)
+    return _page(database, instance, outputs_after, limit, cursor)
 
 
 def list_log(database: Database, instance: UUID, limit: int, cursor: str | None) -> Page[LogRecord]:
     """Return a page of what an instance logged, in order."""
-    after = decode_cursor(cursor, int)[0] if cursor else -1
+    return _page(database, instance, log_after, limit, cursor)
+
+
+def outputs_after(database: Database, instance: UUID, after: int, limit: int) -> list[OutputRecord]:
+    """Return what an instance sent after a seq, in order."""
+    sql = "SELECT seq, at, value FROM output WHERE instance = ? AND seq > ? ORDER BY seq LIMIT ?"
+    return [OutputRecord(*row) for row in read(database, lambda db: rows(db, sql, instance, after, limit))]
+
+
+def log_after(database: Database, instance: UUID, after: int, limit: int) -> list[LogRecord]:
+    """Return what an instance logged after a seq, in order."""
     sql = "SELECT seq, at, level, text, fields FROM log WHERE instance = ? AND seq > ? ORDER BY seq LIMIT ?"
-    return _said(database, instance, sql, LogRecord, after, limit)
+    return [LogRecord(*row) for row in read(database, lambda db: rows(db, sql, instance, after, limit))]
 
 
-def _said(database: Database, instance: UUID, sql: str, record: type, after: int, limit: int) -> Page[Any]:
-    found = [record(*row) for row in read(database, lambda db: rows(db, sql, instance, after, limit + 1))]
+def seq_after(cursor: str | None) -> int:
+    """Return the seq that a cursor of these lists stands for."""
+    return decode_cursor(cursor, int)[0] if cursor else -1
+
+
+def _page(database: Database, instance: UUID, query: Any, limit: int, cursor: str | None) -> Page[Any]:
+    found = query(database, instance, seq_after(cursor), limit + 1)
     if not found:
         get_instance(database, instance)  # nothing said, or nobody there?
     more = len(found) > limit

@@ -35,12 +35,23 @@ from storage.journal.commands import (
     TriggerSchedule,
     UnskipDue,
 )
+from storage.journal.hook_commands import (
+    AddWebhook,
+    ChangeWebhook,
+    EndDelivery,
+    Plan,
+    PlanDeliveries,
+    PostponeDelivery,
+    RemoveWebhook,
+)
+from storage.queries.events import Wanted, last_event, read_events
 from storage.queries.explain import explain
 from storage.queries.instances import Filter, first_outputs, list_instances, list_log, list_outputs, unfinished
 from storage.queries.ledger import ledger
 from storage.queries.nodes import list_nodes
 from storage.queries.schedules import count_schedules, has_schedule, list_schedules, upcoming_of, upcoming_of_all
 from storage.queries.stats import stats
+from storage.queries.webhooks import active_webhooks, due_messages, get_webhook, list_webhooks
 
 BOUNDED = {
     "FROM node": "one row for each boot",
@@ -48,8 +59,20 @@ BOUNDED = {
     "SELECT state, count(*) FROM schedule": "once at the start, from an index alone",
     "SELECT o.fate, sum(o.count) FROM omission": "figures that are asked for; omissions are few rows",
     "FROM known_task": "one row for each task in the code",
+    "FROM webhook": "a hundred at most",
 }
-GROWING = ("schedule", "schedule_tag", "instance", "instance_tag", "output", "log", "omission", "task_state", "event")
+GROWING = (
+    "schedule",
+    "schedule_tag",
+    "instance",
+    "instance_tag",
+    "output",
+    "log",
+    "omission",
+    "task_state",
+    "event",
+    "delivery",
+)
 
 
 @task(max_running=1)
@@ -123,7 +146,21 @@ def work(bench):
     plan_ahead(bench)
     bench.ask(DeleteSchedule("noop", cancel_running=True))
     bench.put("noop")
+    tell_others(bench)
     bench.ask(StopNode())
+
+
+def tell_others(bench):
+    """Make a webhook, have it told, and remove it."""
+    hook = bench.ask(AddWebhook("https://example.org/", ("*",), ("noop",), "whsec_"))
+    bench.ask(ChangeWebhook(hook.id, "https://example.org/", ("*",), (), "whsec_", enabled=False))
+    hook = bench.ask(ChangeWebhook(hook.id, enabled=True))
+    bench.ask(PlanDeliveries((Plan(hook.id, hook.position, hook.position + 1, ((1, b"{}"), (2, b"{}"), (3, b"{}"))),)))
+    one, two, three = due_messages(bench.database, hook.id, bench.clock.now(), 50).messages
+    bench.ask(EndDelivery(one.id, hook.id, bench.clock.now()))
+    bench.ask(PostponeDelivery(two.id, hook.id, bench.clock.now(), "error", bench.clock.now() + 1))
+    bench.ask(PostponeDelivery(three.id, hook.id, bench.clock.now(), "error", None))
+    bench.ask(RemoveWebhook(hook.id))
 
 
 def plan_ahead(bench):
@@ -162,6 +199,13 @@ def look(bench):
     upcoming_of(database, "noop", 50)
     upcoming_of_all(database, 50, None)
     explain(database, "noop", None, bench.clock.now())
+    last_event(database)
+    for types, schedule, instance in product(((), ("a.b", "c.*")), (None, "noop"), (None, run.id)):
+        read_events(database, Wanted(types, schedule, instance), 0, 50, checked=True)
+    hook = bench.ask(AddWebhook("https://example.org/", ("*",), (), "whsec_"))
+    get_webhook(database, hook.id)
+    list_webhooks(database, 50, None)
+    active_webhooks(database)
 
 
 def is_bounded(sql):
@@ -207,6 +251,10 @@ INSERT INTO schedule_tag SELECT 'tag' || mod(n, 5), 's' || n FROM generate_serie
 INSERT INTO instance_tag SELECT 'tag' || mod(row_number() OVER (), 5), id FROM instance;
 INSERT INTO output SELECT id, n, 1, '1' FROM instance, generate_series(10, 11) n;
 INSERT INTO log SELECT id, n, 1, 'info', '1' FROM instance, generate_series(10, 11) n;
+INSERT INTO event (at, type, data) SELECT n, 'a.b', '{}' FROM generate_series(1, 6000) n;
+INSERT INTO webhook SELECT gen_random_uuid(), 'u', '[]', '[]', 's', 'active', NULL, 0, n, n
+    FROM generate_series(1, 100) n;
+INSERT INTO delivery SELECT gen_random_uuid(), w.id, n, '{}', 0, n, n FROM webhook w, generate_series(1, 50) n;
 INSERT INTO task_state SELECT 'key' || n, '{}', 1, gen_random_uuid(), n FROM generate_series(1, 2000) n;
 """
 

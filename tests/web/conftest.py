@@ -1,15 +1,18 @@
 """The whole service in this process: database, engine, app and server, and a client that speaks HTTP to it."""
 
+import json
 import logging
 import time
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import Annotated
+from urllib.parse import urlencode
 
+import h11
 import httpx2
 import pytest
 import trio
-from attrs import define, field
+from attrs import define, field, frozen
 from msgspec import Meta, Struct
 
 from actors.inbox import order
@@ -23,7 +26,7 @@ from storage.door import ThreadDoor
 from storage.journal.commands import Claim
 from storage.journal.journal import Journal
 from web.app import create_app
-from web.site import Site
+from web.site import Site, Streams
 from web.worker import Limits, serve
 
 RULES = Rules(drain=0, cleanup_timeout=0.2, last_cleanup=0.5)
@@ -102,6 +105,70 @@ class AheadClock:
         return time.time_ns() // 1000 + self.ahead
 
 
+@frozen
+class Heard:
+    """One event of a stream."""
+
+    event: str
+    id: str | None
+    data: dict
+
+
+@define
+class Ear:
+    """Hears a stream as the standard says: a blank line ends an event, and one without data is none."""
+
+    stream: trio.SocketStream
+    http: h11.Connection = field(factory=lambda: h11.Connection(h11.CLIENT))
+    comments: list = field(factory=list)
+    _text: str = ""
+
+    async def ask(self, target, headers):
+        """Send the request and return the head of the answer."""
+        request = h11.Request(method="GET", target=target, headers=[("Host", "localhost"), *headers])
+        await self.stream.send_all(self.http.send(request) + self.http.send(h11.EndOfMessage()))
+        return await self._receive()
+
+    async def _receive(self):
+        while (event := self.http.next_event()) is h11.NEED_DATA:
+            self.http.receive_data(await self.stream.receive_some())
+        return event
+
+    async def _line(self):
+        while "\n" not in self._text:
+            event = await self._receive()
+            if not isinstance(event, h11.Data):
+                return None
+            self._text += event.data.decode()
+        line, _, self._text = self._text.partition("\n")
+        return line
+
+    async def next(self):
+        """Return the next event, None at the end of the stream."""
+        found = {}
+        with trio.fail_after(20):
+            while (line := await self._line()) is not None:
+                if line.startswith(":"):
+                    self.comments.append(line)
+                elif line:
+                    name, _, value = line.partition(": ")
+                    found[name] = value
+                elif "data" in found:
+                    return Heard(found["event"], found.get("id"), json.loads(found["data"]))
+        return None
+
+    async def take(self, count):
+        """Return the next few."""
+        return [await self.next() for _ in range(count)]
+
+    async def rest(self):
+        """Return all until the end."""
+        heard = []
+        while (one := await self.next()) is not None:
+            heard.append(one)
+        return heard
+
+
 @define(slots=False, eq=False)
 class Api:
     """The service from outside; `lag` is what its watchdog says."""
@@ -111,7 +178,9 @@ class Api:
     engine: Engine
     database: Database
     door: ThreadDoor
-    clock: AheadClock = field(factory=AheadClock)
+    clock: AheadClock
+    streams: Streams
+    tasks: Registry
     lag: float = 0.0
 
     def __attrs_post_init__(self):
@@ -169,6 +238,17 @@ class Api:
         self.clock.ahead += round(seconds * 1_000_000)
         return await order(self.engine.bus, Claim(awake_since=0))
 
+    @asynccontextmanager
+    async def listen(self, path, last=None, **query):
+        """Open a stream; `last` is where an earlier one ended."""
+        headers = [("Accept", "text/event-stream")] + ([] if last is None else [("Last-Event-ID", str(last))])
+        async with await self.connect() as stream:
+            ear = Ear(stream)
+            head = await ear.ask(f"{path}?{urlencode(query)}", headers)
+            assert head.status_code == 200
+            assert (b"content-type", b"text/event-stream") in head.headers
+            yield ear
+
     async def connect(self):
         """Open a bare connection."""
         host, _, port = self.url.removeprefix("http://").rpartition(":")
@@ -211,6 +291,9 @@ async def service(url, limits=LIMITS, rules=RULES):
             running.stop.set()
             running.hurry.set()
             await running.stopped.wait()
+            with trio.move_on_after(limits.graceful_timeout):
+                while api.streams.open:
+                    await trio.sleep(0.005)
             nursery.cancel_scope.cancel()
     finally:
         with trio.CancelScope(shield=True):
@@ -228,7 +311,7 @@ async def _open(nursery, running, database, door, tasks, clock, limits):
     # Plain HTTP needs no certificates, and reading them takes longer than all the rest.
     many = httpx2.Limits(max_connections=None)
     http = httpx2.AsyncClient(base_url=url, timeout=20, limits=many, verify=False)
-    api = Api(url, http, running, database, door, clock)
+    api = Api(url, http, running, database, door, clock, site.streams, tasks)
     return api
 
 

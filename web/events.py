@@ -1,0 +1,68 @@
+"""/v1/events: every committed fact, as pages or as a stream."""
+
+import re
+from uuid import UUID
+
+from quart import Blueprint, Response
+
+from callsheet.errors import Unknown
+from storage.database import Database
+from storage.queries.events import Extent, Wanted, extent, last_event, read_events
+from web import representations as show
+from web.asking import Query, instance_id
+from web.site import site
+from web.streams import EventStream, last_event_id, position_of, stream, wants_stream
+
+events = Blueprint("events", __name__)
+
+MOST_TYPES = 50
+_TYPE = re.compile(r"[a-z_]+\.([a-z_]+|\*)", re.ASCII)
+
+
+@events.get("/v1/events")
+async def index() -> Response:
+    """Tell what happened after an id, in order: a page of it, or all of it and what is still to come."""
+    query = Query()
+    after = query.number("after")
+    wanted = Wanted(
+        query.items("types", check_type, MOST_TYPES), query.text("schedule"), query.checked("instance", _id)
+    )
+    if wants_stream():
+        query.close()
+        return await _stream(wanted, after)
+    limit, cursor = query.limit(), query.number("cursor")
+    query.close()
+    begin = after if cursor is None else cursor
+    page = await site().read(read_events, wanted, begin or 0, limit, checked=True)
+    return show.respond(show.page([show.event(item) for item in page.items], str(page.upto) if page.more else None))
+
+
+async def _stream(wanted: Wanted, after: int | None) -> Response:
+    """Begin after the id that the client saw last, else after `after`, else now."""
+    seen = last_event_id()
+    if seen is not None:
+        after = position_of(seen)
+    begin = await site().read_for_stream(_beginning, after)
+    return stream(EventStream(site(), wanted, begin))
+
+
+def _beginning(database: Database, after: int | None) -> int:
+    if after is None:
+        return last_event(database)
+    reach: Extent = extent(database)
+    reach.check(after)
+    return after
+
+
+def check_type(text: str) -> str:
+    """Check a type, or a family of them: `instance.ended`, `instance.*`."""
+    if not _TYPE.fullmatch(text):
+        raise ValueError("must be types like instance.ended, or families like instance.*")
+    return text
+
+
+def _id(text: str) -> UUID:
+    try:
+        return instance_id(text.removeprefix("/v1/instances/"))
+    except Unknown:
+        raise ValueError("must be the id of an instance, or its URI") from None
