@@ -4,7 +4,8 @@
 storage, but tried again until they are committed. All others are answered with the error at once.
 """
 
-from typing import ClassVar
+from collections.abc import Callable
+from typing import Any, ClassVar
 from uuid import UUID
 
 from attrs import frozen
@@ -266,3 +267,56 @@ class Drain(Command):
 @frozen
 class StopNode(Command):
     """Command: write down that this node stopped as told."""
+
+
+@frozen
+class CreateToken(Command):
+    """Command: let a new API key in, of which only the `hash` is kept; answered with its record."""
+
+    name: str
+    role: str
+    hash: str
+    expires_at: int | None = None
+
+
+@frozen
+class RevokeToken(Command):
+    """Command: let the API key of this name in no more; answered with its record."""
+
+    name: str
+
+
+@frozen
+class IdempotencyKey:
+    """Under what the answer to a request is kept, so that the request is done once however often it comes.
+
+    `id` stands for caller, address and key, `fingerprint` for what is asked; `encode` makes the answer into what is
+    kept.
+    """
+
+    id: str
+    fingerprint: str
+    encode: Callable[[Any], str]
+
+
+@frozen
+class Kept:
+    """The answer to a command that came with an idempotency key: as it is kept, and whether it was there already."""
+
+    text: str
+    replayed: bool
+
+
+@frozen
+class OnBehalf(Command):
+    """Command: do this for `by`, whose name is written down with it; with a key it is answered with Kept."""
+
+    command: Command
+    by: str
+    request: str | None = None
+    key: IdempotencyKey | None = None
+
+    @property
+    def weight(self) -> int:
+        """Return the weight of what is to be done."""
+        return self.command.weight

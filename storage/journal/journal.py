@@ -8,6 +8,7 @@ was lost is settled by reading back the number that each transaction leaves in t
 import logging
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from itertools import groupby
 from typing import Any
 
@@ -20,8 +21,9 @@ from callsheet.ids import IdMaker
 from callsheet.tasks import Task
 from storage.database import Database, NodeIdentity
 from storage.failures import at_fault, connection_lost, meaning_of, translated
-from storage.journal import backfills, cancels, claims, commands, ends, recovery, schedules, skips, starts
-from storage.journal.commands import Command
+from storage.journal import backfills, cancels, claims, commands, ends, recovery, schedules, skips, starts, tokens
+from storage.journal.callers import once
+from storage.journal.commands import Command, OnBehalf
 from storage.journal.facts import Fact
 from storage.journal.settling import settle
 from storage.journal.work import Mismatch, Work
@@ -49,6 +51,8 @@ _HANDLERS: dict[type[Command], Callable[[Work, Any], Any]] = {
     commands.SkipDue: skips.skip_due,
     commands.UnskipDue: skips.unskip_due,
     commands.BackfillSchedule: backfills.backfill_schedule,
+    commands.CreateToken: tokens.create_token,
+    commands.RevokeToken: tokens.revoke_token,
     commands.Recover: recovery.recover,
     commands.Drain: recovery.drain,
     commands.StopNode: recovery.stop_node,
@@ -123,7 +127,7 @@ class Journal:
     def apply(self, batch: list[Command]) -> Applied:
         """Apply all commands in order; Unavailable means that those without a verdict have changed nothing."""
         whole = Applied()
-        for _, group in groupby(batch, key=lambda command: isinstance(command, _BY_ENTITY)):
+        for _, group in groupby(batch, key=lambda command: isinstance(asked(command), _BY_ENTITY)):
             try:
                 applied = self._apply_together(list(group))
             except CallsheetError as error:
@@ -154,7 +158,7 @@ class Journal:
                 log.error("the end of instance %s cannot be written as it is", command.run.id, exc_info=error)
                 plain = evolve(command, outcome="failed", error=ends.NOT_WRITABLE, state=None, may_retry=False)
                 return self._apply_together([plain])
-        log.error("command failed: %s", type(command).__name__, exc_info=error)
+        log.error("command failed: %s", type(asked(command)).__name__, exc_info=error)
         return Applied([Verdict(error=error)])
 
     def _first_end(self, command: commands.EndInstance) -> str:
@@ -249,10 +253,17 @@ class Interrupted(CallsheetError):
 
 
 def _verdict(work: Work, command: Command) -> Verdict:
+    inner = asked(command)
+    do = partial(_HANDLERS[type(inner)], work, inner)
     try:
-        return Verdict(_HANDLERS[type(command)](work, command))
+        return Verdict(once(work, command, do) if isinstance(command, OnBehalf) else do())
     except CallsheetError as error:
         return Verdict(error=error)
+
+
+def asked(command: Command) -> Command:
+    """Return what is to be done, whoever asks for it."""
+    return command.command if isinstance(command, OnBehalf) else command
 
 
 def _raise_meaning(error: Exception) -> None:

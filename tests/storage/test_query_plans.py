@@ -19,15 +19,19 @@ from storage.journal.commands import (
     BackfillSchedule,
     CancelInstance,
     CancelInstances,
+    CreateToken,
     DeleteSchedule,
+    IdempotencyKey,
     KeepLog,
     KeepOutput,
     MarkStuck,
+    OnBehalf,
     PatchSchedule,
     PauseSchedule,
     PlanChange,
     RerunInstance,
     ResumeSchedule,
+    RevokeToken,
     SkipDue,
     Start,
     StartInstances,
@@ -35,12 +39,14 @@ from storage.journal.commands import (
     TriggerSchedule,
     UnskipDue,
 )
+from storage.queries.audit import AuditFilter, list_audit
 from storage.queries.explain import explain
 from storage.queries.instances import Filter, first_outputs, list_instances, list_log, list_outputs, unfinished
 from storage.queries.ledger import ledger
 from storage.queries.nodes import list_nodes
 from storage.queries.schedules import count_schedules, has_schedule, list_schedules, upcoming_of, upcoming_of_all
 from storage.queries.stats import stats
+from storage.queries.tokens import list_tokens, standing_tokens
 
 BOUNDED = {
     "FROM node": "one row for each boot",
@@ -48,8 +54,21 @@ BOUNDED = {
     "SELECT state, count(*) FROM schedule": "once at the start, from an index alone",
     "SELECT o.fate, sum(o.count) FROM omission": "figures that are asked for; omissions are few rows",
     "FROM known_task": "one row for each task in the code",
+    "FROM token": "one row for each key that was ever made",
 }
-GROWING = ("schedule", "schedule_tag", "instance", "instance_tag", "output", "log", "omission", "task_state", "event")
+GROWING = (
+    "schedule",
+    "schedule_tag",
+    "instance",
+    "instance_tag",
+    "output",
+    "log",
+    "omission",
+    "task_state",
+    "event",
+    "audit",
+    "idempotency",
+)
 
 
 @task(max_running=1)
@@ -123,7 +142,18 @@ def work(bench):
     plan_ahead(bench)
     bench.ask(DeleteSchedule("noop", cancel_running=True))
     bench.put("noop")
+    call(bench)
     bench.ask(StopNode())
+
+
+def call(bench):
+    """Make and revoke keys, and start under an idempotency key twice, and once more when that has been forgotten."""
+    for command in (CreateToken("a", "viewer", "hash"), RevokeToken("a")):
+        bench.ask(OnBehalf(command, "ada"))
+    start = StartInstances((Start("noop", b"null"),))
+    for hours in (0, 0, 25):
+        bench.clock.move(hours * 3600)
+        bench.ask(OnBehalf(start, "ada", key=IdempotencyKey("id", "fingerprint", str)))
 
 
 def plan_ahead(bench):
@@ -158,6 +188,10 @@ def look(bench):
     unfinished(database)
     list_nodes(database)
     count_schedules(database)
+    list_tokens(database, 50, None)
+    standing_tokens(database)
+    for by, action, schedule, since in product((None, "ada"), (None, "token.create"), (None, "s"), (None, 1)):
+        list_audit(database, AuditFilter(by, action, schedule, since, None), 50, None)
     has_schedule(database, "noop")
     upcoming_of(database, "noop", 50)
     upcoming_of_all(database, 50, None)
@@ -208,6 +242,9 @@ INSERT INTO instance_tag SELECT 'tag' || mod(row_number() OVER (), 5), id FROM i
 INSERT INTO output SELECT id, n, 1, '1' FROM instance, generate_series(10, 11) n;
 INSERT INTO log SELECT id, n, 1, 'info', '1' FROM instance, generate_series(10, 11) n;
 INSERT INTO task_state SELECT 'key' || n, '{}', 1, gen_random_uuid(), n FROM generate_series(1, 2000) n;
+INSERT INTO idempotency SELECT 'id' || n, 'f', 'a', n FROM generate_series(1, 4000) n;
+INSERT INTO audit SELECT gen_random_uuid(), n, 'caller' || mod(n, 9), 'action' || mod(n, 9), 's' || mod(n, 3000) + 1,
+    NULL, '{}' FROM generate_series(1, 8000) n;
 """
 
 
@@ -222,7 +259,7 @@ def explained_by_postgres(bench, sql):
 
 def is_choice(sql):
     """Tell whether PostgreSQL may choose by its statistics to sort the few rows of what is rarer."""
-    return "_tag t JOIN" in sql or "state = 'queued'" in sql
+    return "_tag t JOIN" in sql or "state = 'queued'" in sql or "caller = ? AND action" in sql
 
 
 def faults(node, *, limited, may_sort):
