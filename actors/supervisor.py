@@ -19,7 +19,7 @@ from typing import Any
 import trio
 from attrs import define, field, frozen
 
-from actors.bus import Bus, Health, bus
+from actors.bus import Bus, Health, Listener, bus
 from actors.inbox import ask, order
 from actors.messages import Census, InterruptAll, Nudge, Order, Present, TipmanMessage, WhenIdle
 from actors.narrator import narrator
@@ -65,6 +65,7 @@ class Engine:
     bus: trio.MemorySendChannel[Order]
     tipman: trio.MemorySendChannel[TipmanMessage]
     health: Health
+    listeners: list[Listener] = field(factory=list)  # told of all facts; see the bus
     stop: trio.Event = field(factory=trio.Event)  # set it: stop as told
     hurry: trio.Event = field(factory=trio.Event)  # set it, too: skip the drain
     draining: bool = False
@@ -101,7 +102,9 @@ async def engine(
     to_narrator, facts = trio.open_memory_channel[tuple[Fact, ...]](NARRATOR_ROOM if write else 0)
     shared = Engine(to_bus, to_tipman, Health())
     async with trio.open_nursery() as tree:
-        writer = Bus(bus_inbox, to_tipman, to_scheduler, to_narrator, door, journal, shared.health)
+        writer = Bus(
+            bus_inbox, to_tipman, to_scheduler, to_narrator, door, journal, shared.health, shared.listeners
+        )  # fmt: skip
         tree.start_soon(_part, shared, partial(bus, writer))
         directory = Tipman(tipman_inbox, to_bus, tasks, clock, rules.cleanup_timeout)
         tree.start_soon(_part, shared, partial(tipman, directory))

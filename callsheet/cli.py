@@ -1,18 +1,20 @@
-"""The command line: `callsheet serve`."""
+"""The command line: `callsheet serve`, `callsheet token`."""
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 
-from callsheet import __version__
+from callsheet import __version__, token_command
 from callsheet.errors import RefusedToStart
 from callsheet.settings import DEFAULT_DATABASE, LOG_FORMATS, read_settings
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command and return its exit code: 0 stopped as told, 78 refused to start, 70 gave up."""
+    """Run a command and return its exit code: of serve 0 stopped as told, 78 refused to start, 70 gave up."""
     flags = vars(_parser().parse_args(arguments))
-    flags.pop("command")
+    if flags.pop("command") == "token":
+        return token_command.run(flags, os.environ)
     try:
         settings = read_settings(flags)
     except RefusedToStart as error:
@@ -51,6 +53,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     serve.add_argument("--log-format", choices=LOG_FORMATS, help="how log lines look (console)")
     serve.add_argument("--node", metavar="NAME", help="name of this node (the host's name)")
+    serve.add_argument("--api-key-file", metavar="FILE", help="a file that holds the API key of an admin")
+    serve.add_argument(
+        "--rate-limit", metavar="N/s", help="requests a second of one caller, or off (1000/s, and twice that at once)"
+    )
+    token_command.add_parser(commands)
     return parser
 
 

@@ -2,11 +2,13 @@
 
 import os
 from collections.abc import Mapping
+from pathlib import Path
 
-from attrs import frozen
+from attrs import field, frozen
 
 from callsheet.errors import RefusedToStart
 from callsheet.instants import SECOND, parse_duration
+from callsheet.tokens import check_secret
 
 DEFAULT_DATABASE = "sqlite:///callsheet-data/callsheet.db"
 LOG_FORMATS = ("console", "json")
@@ -27,6 +29,9 @@ class Settings:
     log_format: str = "console"
     node: str | None = None
     max_running: int | None = None
+    api_key: str | None = field(default=None, repr=False)
+    api_key_file: str | None = None
+    rate_limit: float | None = 1000.0  # requests a second for each caller; None: no limit
 
 
 def read_settings(flags: Mapping[str, object], environment: Mapping[str, str] = os.environ) -> Settings:
@@ -40,6 +45,23 @@ def read_settings(flags: Mapping[str, object], environment: Mapping[str, str] = 
         if value is not None:
             given[name] = _convert(name, value, variable)
     return Settings(**given)  # type: ignore[arg-type]
+
+
+def secret_of(settings: Settings) -> str | None:
+    """Return the configured API key, from the file if one is named; RefusedToStart when it is none."""
+    if settings.api_key is not None and settings.api_key_file is not None:
+        raise RefusedToStart("CALLSHEET_API_KEY and CALLSHEET_API_KEY_FILE are both set: keep one.")
+    source, secret = "CALLSHEET_API_KEY", settings.api_key
+    if settings.api_key_file is not None:
+        source = f"The file {settings.api_key_file} (CALLSHEET_API_KEY_FILE)"
+        try:
+            secret = Path(settings.api_key_file).read_text().strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise RefusedToStart(f"{source} cannot be read: {getattr(error, 'strerror', error)}.") from None
+    try:
+        return None if secret is None else check_secret(secret)
+    except ValueError as error:
+        raise RefusedToStart(f"{source} {error}.") from None
 
 
 def _convert(name: str, value: object, variable: str) -> object:
@@ -90,6 +112,15 @@ def _log_format(value: object) -> str:
     return str(value)
 
 
+def _rate(value: object) -> float | None:
+    text = str(value).strip().lower().removesuffix("/s")
+    if text in ("off", "none"):
+        return None
+    if not text.isascii() or not text.replace(".", "", 1).isdigit() or not 0.1 <= float(text) <= 1_000_000:
+        raise ValueError("must be requests a second, such as 100/s, or off")
+    return float(text)
+
+
 _CONVERTERS = {
     "port": _port,
     "drain": _seconds,
@@ -99,4 +130,5 @@ _CONVERTERS = {
     "tasks": _several,
     "http_allow": _several,
     "log_format": _log_format,
+    "rate_limit": _rate,
 }

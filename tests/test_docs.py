@@ -20,12 +20,12 @@ from quart_trio import QuartTrio
 
 import callsheet
 import callsheet.tasks
-from callsheet import cli, lifecycle, service
+from callsheet import cli, lifecycle, service, token_command
 from callsheet.errors import CallsheetError
 from callsheet.settings import Settings
 from callsheet.tasks import Registry
-from storage.journal import facts
-from web import problems
+from storage.journal import audit, facts
+from web import problems, roles
 from web.app import create_app
 
 ROOT = Path(__file__).parents[1]
@@ -82,20 +82,23 @@ def test_every_field_of_an_answer_is_documented():
 
 def test_every_flag_and_variable_is_documented():
     text = read("docs/reference/settings.md")
-    (serve,) = cli._parser()._subparsers._group_actions[0].choices.values()
+    serve = cli._parser()._subparsers._group_actions[0].choices["serve"]
     flags = {option for action in serve._actions for option in action.option_strings if option.startswith("--")}
     variables = {f"CALLSHEET_{name.upper()}" for name in Settings.__annotations__}
     table = [row for row in rows(text) if "CALLSHEET_" in " ".join(row)]
+    flagged = [row for row in table if "--" in row[0]]
 
-    assert {re.search(r"--[a-z-]+", row[0])[0] for row in table} == flags - {"--help"}
+    assert {re.search(r"--[a-z-]+", row[0])[0] for row in flagged} == flags - {"--help"}
     assert {re.search(r"CALLSHEET_[A-Z_]+", row[1])[0] for row in table} == variables
-    for row in table:  # the variable beside a flag is that flag's own
+    assert {row[1].strip(" `") for row in table if row not in flagged} == {"CALLSHEET_API_KEY"}  # no secret in a flag
+    for row in flagged:  # the variable beside a flag is that flag's own
         flag = re.search(r"--([a-z-]+)", row[0])[1]
         assert f"`CALLSHEET_{flag.upper().replace('-', '_')}`" in row[1]
 
 
 def test_every_exit_code_is_documented():
-    codes = {service.STOPPED, service.GAVE_UP, service.REFUSED, 2}
+    of_token = {token_command.FAILED, token_command.NOT_FOUND, token_command.CONFLICT, token_command.UNREACHABLE}
+    codes = {service.STOPPED, service.GAVE_UP, service.REFUSED, 2} | of_token
     documented = section(read("docs/reference/settings.md"), "Exit codes")
 
     assert {int(row[0]) for row in rows(documented) if row[0].strip().isdigit()} == codes
@@ -110,6 +113,19 @@ def test_every_event_is_documented():
 
     documented = {word for word in first_words(read("docs/reference/events.md")) if "." in word}
     assert documented == told
+
+
+def test_every_action_of_the_audit_is_documented():
+    assert set(first_words(section(read("docs/reference/access.md"), "Audit"))) == set(audit.ACTIONS)
+
+
+def test_the_role_of_every_route_is_documented():
+    found = {}
+    for role, routes in rows(section(read("docs/reference/access.md"), "Roles"))[2:]:
+        for method, path in re.findall(r"`([A-Z]+) ([^`]+)`", routes):
+            found[method, path.replace("{name}", "<name>")] = role.strip()
+
+    assert found == roles.NEEDED
 
 
 def test_every_kind_of_problem_is_documented_with_its_status():

@@ -7,7 +7,7 @@ from uuid import UUID
 from quart import Blueprint, Response
 
 from actors.inbox import ask
-from actors.messages import StackOf, WhereIs
+from actors.messages import StackOf
 from callsheet.errors import FieldError, Invalid, Unknown
 from callsheet.lifecycle import INSTANCE_STATES, OUTCOMES
 from storage.journal.commands import (
@@ -22,8 +22,11 @@ from storage.queries import instances as queries
 from storage.records import Page
 from web import representations as show
 from web.asking import MAX_BATCH_BODY, Fields, Query, body_object, instance_id, no_query, reason
+from web.gate import caller_at_hand
+from web.replies import Reply, reply
 from web.site import site
 from web.starts import read_start, read_starts
+from web.waits import finished, whole_instance
 
 instances = Blueprint("instances", __name__)
 
@@ -54,8 +57,8 @@ async def start() -> Response:
     if isinstance(name, str) and name not in site().tasks:
         raise Unknown("task", name)
     wanted = read_start(site().tasks, document)
-    (started,) = await site().order(StartInstances((wanted,)), starts=True)
-    return _accepted(started, wanted.task)
+    command = StartInstances((wanted,))
+    return await finished(await site().change(command, lambda ids: _accepted(ids[0], wanted.task), starts=True))
 
 
 @instances.post("/v1/instances/batch")
@@ -69,9 +72,7 @@ async def start_batch() -> Response:
     except Invalid as error:
         fields.errors.extend(error.errors)
     fields.close()
-    started: list[UUID] = await site().order(StartInstances(wanted), starts=True)
-    names = [str(one) for one in started]
-    return show.respond({"items": [{"id": name, "uri": f"/v1/instances/{name}"} for name in names]}, 202)
+    return (await site().change(StartInstances(wanted), _all_accepted, starts=True)).response()
 
 
 @instances.post("/v1/instances/cancel")
@@ -84,15 +85,15 @@ async def cancel_matching() -> Response:
     if not fields.document.keys() & {"task", "schedule", "tag"}:
         fields.errors.append(FieldError("", "must name a task, a schedule or a tag"))
     fields.close()
-    count = await site().order(CancelInstances(task, schedule, tag, why, "api"))
-    return show.respond({"count": count}, 202)
+    command = CancelInstances(task, schedule, tag, why, caller_at_hand().name)
+    return (await site().change(command, lambda count: reply({"count": count}, 202))).response()
 
 
 @instances.get("/v1/instances/<name>")
 async def get(name: str) -> Response:
     """Look an instance up as the TIPMan does: in memory it runs, in the database it is over, else it never existed."""
     no_query()
-    return show.respond(await _whole(instance_id(name)))
+    return show.respond(await whole_instance(instance_id(name)))
 
 
 @instances.post("/v1/instances/<name>/cancel")
@@ -103,8 +104,9 @@ async def cancel(name: str) -> Response:
     fields = Fields(await body_object(optional=True))
     why = fields.read("reason", reason)
     fields.close()
-    ordered = await site().order(CancelInstance(wanted, why, "api"))
-    return show.respond(await _whole(wanted), 202 if ordered else 200)
+    command = CancelInstance(wanted, why, caller_at_hand().name)
+    ordered = await site().change(command, lambda ordered: Reply(202 if ordered else 200))
+    return ordered.showing(await whole_instance(wanted)).response()
 
 
 @instances.post("/v1/instances/<name>/rerun")
@@ -112,8 +114,8 @@ async def rerun(name: str) -> Response:
     """Start a new instance with the same task and input."""
     no_query()
     Fields(await body_object(optional=True)).close()
-    started = await site().order(RerunInstance(instance_id(name)), starts=True)
-    return _accepted(started, None)
+    command = RerunInstance(instance_id(name))
+    return await finished(await site().change(command, lambda started: _accepted(started, None), starts=True))
 
 
 @instances.get("/v1/instances/<name>/outputs")
@@ -139,17 +141,6 @@ async def stack(name: str) -> Response:
     return show.respond({"running": frames is not None, "frames": frames or []})
 
 
-async def _whole(wanted: UUID) -> dict[str, Any]:
-    seen = await ask(site().engine.tipman, partial(WhereIs, wanted))
-    record, sent = await site().read(_with_outputs, wanted)
-    return show.instance_whole(record, sent, seen)
-
-
-def _with_outputs(database: Any, wanted: UUID) -> tuple[Any, list[str]]:
-    record = queries.get_instance(database, wanted)
-    return record, queries.first_outputs(database, wanted)
-
-
 async def _said(name: str, query: Any, representation: Any) -> Response:
     asked = Query()
     limit, cursor = asked.limit(), asked.cursor()
@@ -158,10 +149,15 @@ async def _said(name: str, query: Any, representation: Any) -> Response:
     return show.respond(show.page([representation(item) for item in page.items], page.next))
 
 
-def _accepted(started: UUID, task: str | None) -> Response:
+def _accepted(started: UUID, task: str | None) -> Reply:
     uri = str(instance_uri(started))
     body = {"id": str(started), "uri": uri} | ({} if task is None else {"task": task})
-    return show.respond(body, 202, Location=uri)
+    return reply(body, 202, Location=uri)
+
+
+def _all_accepted(started: list[UUID]) -> Reply:
+    names = [str(one) for one in started]
+    return reply({"items": [{"id": name, "uri": f"/v1/instances/{name}"} for name in names]}, 202)
 
 
 def _text(value: Any) -> str:

@@ -15,12 +15,14 @@ from storage.journal.facts import instance_uri
 from storage.queries.explain import Explanation
 from storage.queries.schedules import Coming
 from storage.records import (
+    AuditRecord,
     InstanceRecord,
     LedgerEntry,
     LogRecord,
     NodeRecord,
     OutputRecord,
     ScheduleRecord,
+    TokenRecord,
 )
 
 _encoder = msgspec.json.Encoder()
@@ -270,4 +272,31 @@ def node(record: NodeRecord) -> dict[str, Any]:
         "started_at": format_instant(record.started_at),
         "seen_at": format_instant(record.seen_at),
         "stopped_at": time_or_none(record.stopped_at),
+    }
+
+
+def token(record: TokenRecord, now: int) -> dict[str, Any]:
+    """Return an API key, without the key."""
+    return {
+        "id": str(record.id),
+        "name": record.name,
+        "role": record.role,
+        "state": record.state(now),
+        "created_at": format_instant(record.created_at),
+        "created_by": record.created_by,
+        "expires_at": time_or_none(record.expires_at),
+        "revoked_at": time_or_none(record.revoked_at),
+    }
+
+
+def audit(record: AuditRecord) -> dict[str, Any]:
+    """Return an entry of the audit."""
+    return {
+        "id": str(record.id),
+        "at": format_instant(record.at),
+        "by": record.by,
+        "action": record.action,
+        "schedule": record.schedule,
+        "instance": instance_uri(record.instance),
+        "data": raw(record.data),
     }

@@ -1,7 +1,7 @@
 import pytest
 
 from callsheet.errors import RefusedToStart
-from callsheet.settings import DEFAULT_DATABASE, Settings, read_settings
+from callsheet.settings import DEFAULT_DATABASE, Settings, read_settings, secret_of
 
 
 def test_without_anything_the_defaults_are_safe():
@@ -30,6 +30,9 @@ def test_every_setting_can_come_from_the_environment():
         "CALLSHEET_LOG_FORMAT": "json",
         "CALLSHEET_NODE": "n1",
         "CALLSHEET_MAX_RUNNING": "50",
+        "CALLSHEET_API_KEY": "a-key-of-some-length",
+        "CALLSHEET_API_KEY_FILE": "/run/secrets/key",
+        "CALLSHEET_RATE_LIMIT": "50/s",
     }
     assert read_settings({}, environment) == Settings(
         "0.0.0.0",
@@ -43,6 +46,9 @@ def test_every_setting_can_come_from_the_environment():
         "json",
         "n1",
         50,
+        "a-key-of-some-length",
+        "/run/secrets/key",
+        50.0,
     )
     assert len(environment) == len(Settings.__annotations__)
 
@@ -73,6 +79,9 @@ def test_a_switch_takes_the_usual_words(text, flag):
         ("drain", "inf", "must be a duration"),
         ("demo", "maybe", "must be true or false"),
         ("log_format", "xml", "must be one of console, json"),
+        ("rate_limit", "often", "must be requests a second"),
+        ("rate_limit", "0", "must be requests a second"),
+        ("rate_limit", "1/m", "must be requests a second"),
     ],
 )
 def test_what_is_wrong_is_named_by_flag_and_variable(name, value, sentence):
@@ -83,3 +92,34 @@ def test_what_is_wrong_is_named_by_flag_and_variable(name, value, sentence):
     assert repr(value) in said
     with pytest.raises(RefusedToStart, match="CALLSHEET_"):
         read_settings({}, {f"CALLSHEET_{name.upper()}": value})
+
+
+@pytest.mark.parametrize(("text", "rate"), [("100", 100.0), ("100/s", 100.0), ("0.5/s", 0.5), ("off", None)])
+def test_a_rate_is_a_number_a_second_or_off(text, rate):
+    assert read_settings({}, {"CALLSHEET_RATE_LIMIT": text}).rate_limit == rate
+
+
+def test_a_key_is_read_from_its_file_and_shown_nowhere(tmp_path):
+    secret = "a-key-of-some-length"
+    (tmp_path / "key").write_text(secret + "\n")
+
+    assert secret_of(Settings()) is None
+    assert secret_of(Settings(api_key=secret)) == secret
+    assert secret_of(Settings(api_key_file=str(tmp_path / "key"))) == secret
+    assert secret not in repr(Settings(api_key=secret))
+
+
+@pytest.mark.parametrize("content", ["", "short", "with spaces in it, which no header likes", "schlüssel-schlüssel"])
+def test_a_key_that_is_none_is_refused_and_not_shown(tmp_path, content):
+    (tmp_path / "key").write_text(content)
+
+    with pytest.raises(RefusedToStart, match="at least 16 visible ASCII characters") as caught:
+        secret_of(Settings(api_key_file=str(tmp_path / "key")))
+    assert not content or content not in str(caught.value)
+
+
+def test_a_file_that_is_not_there_and_two_keys_are_refused():
+    with pytest.raises(RefusedToStart, match="cannot be read"):
+        secret_of(Settings(api_key_file="/nowhere/key"))
+    with pytest.raises(RefusedToStart, match="both set"):
+        secret_of(Settings(api_key="a-key-of-some-length", api_key_file="/nowhere/key"))
