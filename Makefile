@@ -25,6 +25,9 @@ run: $(BIN)/callsheet ## Start the service with a demo on http://127.0.0.1:8080 
 test: $(VENV)/.test ## Run the whole test suite, on SQLite and on a real PostgreSQL
 	$(BIN)/python -m pytest -q
 
+simulate-many: $(VENV)/.test ## Play simulated months of a busy service (SEEDS=1000, from FIRST=0) and check every promise
+	$(BIN)/python tests/simulation/month.py $(or $(FIRST),0) $$(($(or $(FIRST),0) + $(or $(SEEDS),1000)))
+
 lint: $(VENV)/.lint ## Check style, types and the direction of imports
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -42,4 +45,4 @@ clean: ## Remove the virtual environment and caches (never the data)
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help run test lint format bench clean
+.PHONY: help run test simulate-many lint format bench clean
