@@ -94,6 +94,11 @@ class Journal:
         self._batch = 0
         self._draining = False
 
+    @property
+    def database(self) -> Database:
+        """Return the database, for those who read beside the journal."""
+        return self._database
+
     def register(self) -> None:
         """Write this boot into the node table, before anything else, and shut out all earlier ones."""
         now = self._clock.now()
