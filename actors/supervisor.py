@@ -6,6 +6,7 @@ engine
 │   └── one actor per task instance, each behind its own guard
 ├── scheduler   keeps no state: restarted up to 5 times a minute, then the process ends
 ├── narrator    shows facts to people: restarted likewise
+├── janitor     has old history deleted: restarted likewise
 └── auditor     looks whether what must hold does: restarted likewise
 """
 
@@ -20,15 +21,17 @@ from typing import Any
 import trio
 from attrs import define, field, frozen
 
-from actors.auditor import EVERY, Audit, Auditor, auditor
+from actors.auditor import Audit, Auditor, auditor
 from actors.bus import Bus, Health, bus
 from actors.inbox import ask, order
+from actors.janitor import EVERY, Janitor, janitor
 from actors.messages import Census, InterruptAll, Nudge, Order, Present, TipmanMessage, WhenIdle
 from actors.narrator import narrator
 from actors.scheduler import LONGEST_WAIT, scheduler
 from actors.tipman import Tipman, tipman
 from callsheet.clock import Clock
 from callsheet.errors import GaveUp, Unavailable
+from callsheet.retention import Keep
 from callsheet.tasks import Task
 from storage.database import Database
 from storage.door import Door
@@ -59,7 +62,8 @@ class Rules:
     cleanup_timeout: float = 5.0
     last_cleanup: float = 1.2  # after the drain: stopping has its own bound, drain + 2 s in all
     longest_wait: float = LONGEST_WAIT  # of the scheduler; a simulation whose clock never steps may wait for days
-    housekeeping: float = EVERY  # between two looks of the auditor; longest_wait, if that is longer
+    keep: Keep = field(factory=Keep)  # history: for ever, unless told otherwise
+    housekeeping: float = EVERY  # between two looks of the janitor and of the auditor; longest_wait, if that is longer
 
 
 @define
@@ -116,7 +120,7 @@ async def engine(
         planner = trio.CancelScope()
         look = partial(scheduler, nudges, to_bus, clock, clock.now(), rules.longest_wait)
         tree.start_soon(_part, shared, partial(_within, planner, look))
-        _keep_house(tree, shared, journal.database, door, rules)
+        _keep_house(tree, shared, journal.database, door, clock, rules)
         shared.ready = True
         task_status.started(shared)
         await shared.stop.wait()
@@ -125,9 +129,11 @@ async def engine(
         tree.cancel_scope.cancel()
 
 
-def _keep_house(tree: trio.Nursery, shared: Engine, database: Database, door: Door, rules: Rules) -> None:
+def _keep_house(tree: trio.Nursery, shared: Engine, database: Database, door: Door, clock: Clock, rules: Rules) -> None:
     """Start those who end by themselves once the engine is told to stop."""
     every = max(rules.housekeeping, rules.longest_wait)
+    sweep = Janitor(shared.bus, door, database, clock, rules.keep, shared.stop, every)
+    tree.start_soon(_part, shared, partial(restarted, "janitor", partial(janitor, sweep)))
     check = Auditor(shared.bus, door, database, shared.stop, shared.audit, every)
     tree.start_soon(_part, shared, partial(restarted, "auditor", partial(auditor, check)))
 

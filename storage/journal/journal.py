@@ -20,7 +20,7 @@ from callsheet.ids import IdMaker
 from callsheet.tasks import Task
 from storage.database import Database, NodeIdentity
 from storage.failures import at_fault, connection_lost, meaning_of, translated
-from storage.journal import claims, commands, ends, recovery, schedules, starts
+from storage.journal import claims, commands, ends, prune, recovery, schedules, starts
 from storage.journal.commands import Command
 from storage.journal.facts import Fact
 from storage.journal.work import Mismatch, Work
@@ -47,6 +47,7 @@ _HANDLERS: dict[type[Command], Callable[[Work, Any], Any]] = {
     commands.Recover: recovery.recover,
     commands.Drain: recovery.drain,
     commands.StopNode: recovery.stop_node,
+    commands.Prune: prune.prune,
 }
 # These change rows as Pony objects; a batch is cut where they meet the others, which write below Pony's back.
 _BY_ENTITY = (
