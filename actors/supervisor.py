@@ -5,7 +5,9 @@ engine
 ├── tipman      owns the actors of all instances; when it fails, the process ends
 │   └── one actor per task instance, each behind its own guard
 ├── scheduler   keeps no state: restarted up to 5 times a minute, then the process ends
-└── narrator    shows facts to people: restarted likewise
+├── narrator    shows facts to people: restarted likewise
+├── janitor     has old history deleted: restarted likewise
+└── auditor     looks whether what must hold does: restarted likewise
 """
 
 import logging
@@ -19,15 +21,19 @@ from typing import Any
 import trio
 from attrs import define, field, frozen
 
+from actors.auditor import Audit, Auditor, auditor
 from actors.bus import Bus, Health, bus
 from actors.inbox import ask, order
+from actors.janitor import EVERY, Janitor, janitor
 from actors.messages import Census, InterruptAll, Nudge, Order, Present, TipmanMessage, WhenIdle
 from actors.narrator import narrator
 from actors.scheduler import LONGEST_WAIT, scheduler
 from actors.tipman import Tipman, tipman
 from callsheet.clock import Clock
 from callsheet.errors import GaveUp, Unavailable
+from callsheet.retention import Keep
 from callsheet.tasks import Task
+from storage.database import Database
 from storage.door import Door
 from storage.journal.commands import Drain, Recover, StopNode
 from storage.journal.facts import Fact
@@ -56,6 +62,8 @@ class Rules:
     cleanup_timeout: float = 5.0
     last_cleanup: float = 1.2  # after the drain: stopping has its own bound, drain + 2 s in all
     longest_wait: float = LONGEST_WAIT  # of the scheduler; a simulation whose clock never steps may wait for days
+    keep: Keep = field(factory=Keep)  # history: for ever, unless told otherwise
+    housekeeping: float = EVERY  # between two looks of the janitor and of the auditor; longest_wait, if that is longer
 
 
 @define
@@ -70,6 +78,7 @@ class Engine:
     draining: bool = False
     ready: bool = False
     lost: int = 0
+    audit: Audit = field(factory=Audit)
     left: Present | None = None
     stopped: trio.Event = field(factory=trio.Event)  # all is written down; what is `left` never ended
     falling: trio.Event = field(factory=trio.Event)  # a part has ended, and the others are being cancelled
@@ -111,12 +120,22 @@ async def engine(
         planner = trio.CancelScope()
         look = partial(scheduler, nudges, to_bus, clock, clock.now(), rules.longest_wait)
         tree.start_soon(_part, shared, partial(_within, planner, look))
+        _keep_house(tree, shared, journal.database, door, clock, rules)
         shared.ready = True
         task_status.started(shared)
         await shared.stop.wait()
         await _stop(shared, planner, rules)
         shared.stopped.set()
         tree.cancel_scope.cancel()
+
+
+def _keep_house(tree: trio.Nursery, shared: Engine, database: Database, door: Door, clock: Clock, rules: Rules) -> None:
+    """Start those who end by themselves once the engine is told to stop."""
+    every = max(rules.housekeeping, rules.longest_wait)
+    sweep = Janitor(shared.bus, door, database, clock, rules.keep, shared.stop, every)
+    tree.start_soon(_part, shared, partial(restarted, "janitor", partial(janitor, sweep)))
+    check = Auditor(shared.bus, door, database, shared.stop, shared.audit, every)
+    tree.start_soon(_part, shared, partial(restarted, "auditor", partial(auditor, check)))
 
 
 async def _part(shared: Engine, actor: Callable[[], Awaitable[None]]) -> None:

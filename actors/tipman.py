@@ -1,6 +1,6 @@
 """The TIPMan (Task In Progress Manager): the directory of all that runs here; it starts and cancels instance actors.
 
-In memory means running, in the database means over, and what is in neither never existed.
+In memory means running, in the database means over, and what is in neither never existed, or retention took it.
 """
 
 import heapq

@@ -51,6 +51,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     serve.add_argument("--log-format", choices=LOG_FORMATS, help="how log lines look (console)")
     serve.add_argument("--node", metavar="NAME", help="name of this node (the host's name)")
+    serve.add_argument("--keep-for", metavar="90d", help="how long ended instances stay; off: for ever (90d)")
+    serve.add_argument("--keep-last", metavar="N", help="how many ended runs of each schedule stay (off: any number)")
+    serve.add_argument("--keep-events", metavar="7d", help="how long events stay; off: for ever (7d)")
     return parser
 
 

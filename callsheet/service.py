@@ -23,6 +23,7 @@ from callsheet.console import Console, Opening, unblocked
 from callsheet.errors import GaveUp, RefusedToStart
 from callsheet.forks import close_in_children
 from callsheet.ids import IdMaker
+from callsheet.retention import Keep
 from callsheet.settings import Settings
 from callsheet.tasks import Registry
 from callsheet.watchdog import STOPS, Watchdog
@@ -130,7 +131,8 @@ async def _run(parts: Parts, allowed: list[addresses.Allow], listeners: list[tri
         allowed = [*allowed, addresses.parse_allow(f"127.0.0.1/32:{url.rsplit(':', 1)[1]}")]
     addresses.allow(allowed)  # before any actor starts: they inherit it
     quit_web = trio.Event()
-    rules = Rules(drain=settings.drain, last_cleanup=LAST_CLEANUP)
+    keep = Keep(settings.keep_for, settings.keep_last, settings.keep_events)
+    rules = Rules(drain=settings.drain, last_cleanup=LAST_CLEANUP, keep=keep)
     async with trio.open_nursery() as nursery:
         opening = Opening(parts.console.say)
         running: Engine = await nursery.start(

@@ -7,6 +7,7 @@ from attrs import frozen
 
 from callsheet.errors import RefusedToStart
 from callsheet.instants import SECOND, parse_duration
+from callsheet.retention import DEFAULT as KEPT
 
 DEFAULT_DATABASE = "sqlite:///callsheet-data/callsheet.db"
 LOG_FORMATS = ("console", "json")
@@ -14,7 +15,7 @@ LOG_FORMATS = ("console", "json")
 
 @frozen
 class Settings:
-    """All settings of `callsheet serve`; `drain` is in seconds."""
+    """All settings of `callsheet serve`; `drain` is in seconds, what is kept for None is kept for ever."""
 
     host: str = "127.0.0.1"
     port: int = 8080
@@ -27,6 +28,9 @@ class Settings:
     log_format: str = "console"
     node: str | None = None
     max_running: int | None = None
+    keep_for: int | None = KEPT.age
+    keep_last: int | None = KEPT.last
+    keep_events: int | None = KEPT.events
 
 
 def read_settings(flags: Mapping[str, object], environment: Mapping[str, str] = os.environ) -> Settings:
@@ -70,6 +74,21 @@ def _seconds(value: object) -> float:
     return parse_duration(float(text) if plain else text) / SECOND
 
 
+def _kept_for(value: object) -> int | None:
+    text = str(value).lower()
+    try:
+        return None if text == "off" else round(_seconds(text) * SECOND) or None
+    except ValueError:
+        raise ValueError('must be a duration like "90d", or "off" to keep it for ever') from None
+
+
+def _kept_last(value: object) -> int | None:
+    text = str(value).lower()
+    if text != "off" and not (text.isascii() and text.isdigit() and len(text) < 10):
+        raise ValueError('must be a number of runs, or "off" for any number')
+    return None if text == "off" else int(text) or None
+
+
 def _flag(value: object) -> bool:
     if isinstance(value, bool):
         return value
@@ -99,4 +118,7 @@ _CONVERTERS = {
     "tasks": _several,
     "http_allow": _several,
     "log_format": _log_format,
+    "keep_for": _kept_for,
+    "keep_last": _kept_last,
+    "keep_events": _kept_for,
 }

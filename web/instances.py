@@ -90,7 +90,7 @@ async def cancel_matching() -> Response:
 
 @instances.get("/v1/instances/<name>")
 async def get(name: str) -> Response:
-    """Look an instance up as the TIPMan does: in memory it runs, in the database it is over, else it never existed."""
+    """Look an instance up as the TIPMan does: in memory it runs, in the database it is over, else there is none."""
     no_query()
     return show.respond(await _whole(instance_id(name)))
 

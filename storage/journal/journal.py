@@ -20,7 +20,7 @@ from callsheet.ids import IdMaker
 from callsheet.tasks import Task
 from storage.database import Database, NodeIdentity
 from storage.failures import at_fault, connection_lost, meaning_of, translated
-from storage.journal import backfills, cancels, claims, commands, ends, recovery, schedules, skips, starts
+from storage.journal import backfills, cancels, claims, commands, ends, prune, recovery, schedules, skips, starts
 from storage.journal.commands import Command
 from storage.journal.facts import Fact
 from storage.journal.settling import settle
@@ -52,6 +52,7 @@ _HANDLERS: dict[type[Command], Callable[[Work, Any], Any]] = {
     commands.Recover: recovery.recover,
     commands.Drain: recovery.drain,
     commands.StopNode: recovery.stop_node,
+    commands.Prune: prune.prune,
 }
 # These change rows as Pony objects; a batch is cut where they meet the others, which write below Pony's back.
 _BY_ENTITY = (
@@ -109,6 +110,11 @@ class Journal:
         self._most_running = most_running
         self._batch = 0
         self._draining = False
+
+    @property
+    def database(self) -> Database:
+        """Return the database, for those who read beside the journal."""
+        return self._database
 
     def register(self) -> None:
         """Write this boot into the node table, before anything else, and shut out all earlier ones."""

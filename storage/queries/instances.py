@@ -41,7 +41,7 @@ def record_of(database: Database, row: Any) -> InstanceRecord:
 
 
 def get_instance(database: Database, instance: UUID) -> InstanceRecord:
-    """Return an instance; Unknown when it never existed."""
+    """Return an instance; Unknown when it never existed, or is gone by retention."""
     sql = f"SELECT {_COLUMNS} FROM instance WHERE id = ?"
     row = read(database, lambda db: one(db, sql, instance))
     if row is None:

@@ -12,6 +12,7 @@ from world import MOST_WORK, Body, World
 from callsheet.timetable import ENDS, count_due
 from storage.database import Database
 from storage.queries.instances import Filter, list_instances, list_outputs
+from storage.queries.invariants import check_all
 from storage.queries.ledger import ledger
 from storage.queries.reading import as_uuid, one, read, rows
 from storage.records import InstanceRecord, LedgerEntry
@@ -50,6 +51,7 @@ def check(world: World, database: Database, most_running: int) -> None:
     check_crowds(world, most_running)
     check_states(world, database, runs)
     check_followers(by_id)
+    assert check_all(database) == []
 
 
 def check_ledger(world: World, slug: str, entries: list[LedgerEntry]) -> None:

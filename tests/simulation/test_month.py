@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ def test_no_month_breaks_a_promise():
     bounds = [SEEDS * number // shares for number in range(shares + 1)]
     plays = [
         subprocess.Popen([sys.executable, str(MONTH), str(first), str(until)], stdout=subprocess.PIPE, text=True)
-        for first, until in zip(bounds, bounds[1:], strict=False)
+        for first, until in pairwise(bounds)
     ]
     told = [play.communicate()[0] for play in plays]
 
