@@ -140,9 +140,7 @@ def test_a_clock_set_back_fires_nothing_again_and_goes_on_where_it_was(
     assert again == [pytest.approx(back, abs=0.5)]
 
 
-def test_a_clock_that_trembles_by_nearly_a_second_is_no_jump_and_loses_nothing(
-    service: Any, wall: Wall, until: Any
-) -> None:
+def test_a_clock_that_trembles_is_no_jump_and_loses_nothing(service: Any, wall: Wall, until: Any) -> None:
     for ahead in itertools.islice(itertools.cycle([0.9, 0, -0.9, 0]), 48):
         wall.set(ahead)
         time.sleep(0.13)
