@@ -25,7 +25,7 @@ run: $(BIN)/callsheet ## Start the service with a demo on http://127.0.0.1:8080 
 test: $(VENV)/.test ## Run the whole test suite, on SQLite and on a real PostgreSQL
 	$(BIN)/python -m pytest -q
 
-prove-timetable: $(VENV)/.test ## Hold every expression against every change of every zone (some minutes)
+prove-timetable: $(VENV)/.test ## Hold every expression against every change of every zone (up to an hour)
 	PROVE_TIMETABLE=all $(BIN)/python -m pytest -q tests/callsheet/test_timetable_proof.py --durations=0
 
 lint: $(VENV)/.lint ## Check style, types and the direction of imports
