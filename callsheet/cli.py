@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from callsheet import __version__
 from callsheet.errors import RefusedToStart
 from callsheet.settings import DEFAULT_DATABASE, LOG_FORMATS, read_settings
+from callsheet.timetable.zones import tzdata_version
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -25,7 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="callsheet", description="A scheduler service for typed Python tasks.")
-    parser.add_argument("--version", action="version", version=f"callsheet {__version__}")
+    parser.add_argument("--version", action="version", version=f"callsheet {__version__} (tzdata {tzdata_version()})")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     serve = commands.add_parser(
         "serve",
