@@ -7,6 +7,7 @@ from web.asking import MAX_BATCH_BODY
 from web.instances import instances
 from web.operations import operations
 from web.schedules import schedules
+from web.simulate import simulation
 from web.site import Site
 from web.worker import SafeHTTP
 
@@ -18,7 +19,7 @@ def create_app(site: Site, *, insecure: bool) -> QuartTrio:
     app.config.update(
         SITE=site,
         BODY_TIMEOUT=10,  # seconds for a whole body to arrive
-        RESPONSE_TIMEOUT=30,
+        RESPONSE_TIMEOUT=40,  # seconds: more than a simulation may take
         MAX_CONTENT_LENGTH=MAX_BATCH_BODY + 1024,
         PROVIDE_AUTOMATIC_OPTIONS=True,
     )
@@ -26,6 +27,6 @@ def create_app(site: Site, *, insecure: bool) -> QuartTrio:
     app.url_map.merge_slashes = False  # or it would redirect, to whatever Host the client named
     problems.install(app)
     guard.install(app, insecure=insecure)
-    for part in (schedules, instances, operations):
+    for part in (schedules, instances, operations, simulation):
         app.register_blueprint(part)
     return app

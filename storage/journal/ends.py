@@ -77,7 +77,8 @@ def told_elsewhere(command: EndInstance, outcome: str) -> InstanceEnded:
 def _retry(work: Work, run: InstanceStarted, task: Task[Any, Any] | None) -> None:
     if task is None or task.retries is None or run.attempt > task.retries.count:
         return
-    delay = task.retries.delay(run.attempt, random.random())  # noqa: S311 - jitter, not a secret
+    chance = random.Random(run.id.int).random()  # noqa: S311 - ids are random enough, and a seeded simulation repeats
+    delay = task.retries.delay(run.attempt, chance)
     start_retry(work, run, work.now + delay)
 
 
