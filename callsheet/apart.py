@@ -1,7 +1,9 @@
 """A simulation in a process of its own: it must not hold up the loop, nor the threads beside it."""
 
 import os
+import signal
 import sys
+from contextlib import suppress
 
 import msgspec
 import trio
@@ -46,6 +48,7 @@ async def _run(plan: bytes) -> bytes:
         capture_stderr=True,
         check=False,
         deliver_cancel=_kill,
+        start_new_session=True,
         env={name: value for name, value in os.environ.items() if not name.startswith("CALLSHEET_")},
     )
     if done.returncode != 0:
@@ -55,5 +58,6 @@ async def _run(plan: bytes) -> bytes:
 
 
 async def _kill(process: "trio.Process") -> None:
-    process.kill()
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)  # its own fork goes with it
     await process.wait()

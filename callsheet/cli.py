@@ -73,6 +73,7 @@ def _add_simulate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]
     simulate.add_argument(
         "--task-seconds", action="append", metavar="NAME=DURATION", help="how long a task or schedule takes"
     )
+    simulate.add_argument("--resolution", metavar="DURATION", help="what lies closer together may happen together")
     simulate.add_argument("--schedules", metavar="FILE", help="JSON: schedules to try, by id")
     simulate.add_argument("-o", "--output", choices=("text", "json"), default="text", help="how to answer (text)")
     simulate.add_argument("--plan", metavar="FILE", help=argparse.SUPPRESS)  # for the service

@@ -4,6 +4,7 @@ Instants and durations are microseconds, as everywhere inside.
 """
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 from msgspec import Struct
@@ -11,10 +12,12 @@ from msgspec import Struct
 from callsheet.errors import FieldError, Invalid
 from callsheet.instants import SECOND, format_instant, parse_duration
 from callsheet.tasks import Task
-from callsheet.timetable import Trigger, count_due
+from callsheet.timetable import Trigger, count_due, upcoming
 
 MOST_FIRINGS = 1_000_000
 MOST_SCHEDULES = 10_000
+FINENESS = 1000
+RESOLUTIONS = tuple(SECOND // part for part in (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000))
 DEFAULT_SECONDS = 1.0  # of a run of which nobody knows how long it takes
 
 Fate = tuple[float, str]
@@ -57,13 +60,17 @@ class Planned(Struct, forbid_unknown_fields=True):
 
 
 class Plan(Struct, forbid_unknown_fields=True):
-    """A simulation: all due times in [start, end). `notes` are sentences on what was assumed or left out."""
+    """A simulation: all due times in [start, end). `notes` are sentences on what was assumed or left out.
+
+    What lies closer together than `resolution` (a duration) may happen together.
+    """
 
     start: int
     end: int
     schedules: list[Planned]
     tasks: list[Policy]
     seed: int = 0
+    resolution: int = 0
     notes: list[str] = []
 
 
@@ -87,6 +94,19 @@ def check_size(start: int, end: int, triggers: Sequence[Trigger]) -> None:
     else:
         return
     raise Invalid(FieldError("/to", f"means more than {MOST_FIRINGS:,} due times: choose a shorter span"))
+
+
+def fit_resolution(start: int, triggers: Sequence[Trigger]) -> int:
+    """Return how finely to simulate: a thousandth of the shortest time between two due times, but at most 1 s.
+
+    Whole seconds are always met exactly.
+    """
+    gaps = [SECOND * FINENESS]
+    for trigger in triggers:
+        soon = upcoming(trigger, start - 1, 5)
+        gaps += [later - earlier for earlier, later in pairwise(soon)]
+    shortest = min(gaps) // FINENESS
+    return next((step for step in RESOLUTIONS if step <= shortest), 0)
 
 
 def read_durations(given: object) -> dict[str, list[Fate]]:

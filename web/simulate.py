@@ -6,7 +6,7 @@ from quart import Blueprint, Response
 
 from callsheet.definition import Definition, check_slug, define
 from callsheet.errors import FieldError, Invalid
-from callsheet.instants import parse_duration
+from callsheet.instants import MINUTE, parse_duration
 from callsheet.simulation import check_span, read_durations
 from storage.queries.simulation import make_plan
 from web.asking import Fields, body_object, instant, no_query
@@ -27,12 +27,15 @@ async def simulate() -> Response:
     start = here.clock.now() if start is None else start
     end = fields.read("to", lambda value: _end(value, start), required=True)
     seed = fields.read("seed", _seed) or 0
+    resolution = fields.read("resolution", _resolution)
     given = fields.read("durations", read_durations) or {}
     tried = fields.read("schedules", lambda value: _tried(value, here, start)) or {}
     fields.close()
     assert end is not None
     check_span(start, end)
-    plan = await here.read(make_plan, here.tasks, start=start, end=end, seed=seed, given=given, tried=tried)
+    plan = await here.read(
+        make_plan, here.tasks, start=start, end=end, seed=seed, resolution=resolution, given=given, tried=tried
+    )
     return Response(await here.simulator.run(plan), 200, content_type="application/json")
 
 
@@ -50,6 +53,13 @@ def _seed(value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= _MOST_SEED:
         raise ValueError("must be a whole number from 0 to 2^53")
     return value
+
+
+def _resolution(value: Any) -> int:
+    resolution = parse_duration(value)
+    if resolution > MINUTE:
+        raise ValueError("must be at most one minute")
+    return resolution
 
 
 def _tried(value: Any, here: Site, start: int) -> dict[str, Definition]:

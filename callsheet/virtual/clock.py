@@ -6,15 +6,21 @@ extra turns of the loop for that, as `trio.testing.MockClock` does, and its time
 """
 
 from collections.abc import Callable
-from math import inf
+from math import ceil, inf
 
 from trio.abc import Clock
 
 
 class JumpingClock(Clock):
-    """Seconds from 0; only `run_until` and `stop` let it move."""
+    """Seconds from 0; only `run_until` and `stop` let it move.
 
-    def __init__(self) -> None:
+    With `slack`, deadlines that lie closer together than that are met together, at the last of them or a little
+    later: at whole multiples of it, counted from `origin`.
+    """
+
+    def __init__(self, slack: float = 0.0, origin: float = 0.0) -> None:
+        self._slack = slack
+        self._origin = origin
         self._now = 0.0
         self._limit = 0.0
         self._quiet: Callable[[], object] | None = None
@@ -32,7 +38,7 @@ class JumpingClock(Clock):
         if self.busy():
             return inf
         if deadline <= self._limit:
-            self._now = max(self._now, deadline)
+            self._now = max(self._now, self._rounded(deadline) if self._slack else deadline)
             return 0.0
         self._now = self._limit
         quiet, self._quiet = self._quiet, None
@@ -40,6 +46,10 @@ class JumpingClock(Clock):
             return inf
         quiet()
         return 0.0
+
+    def _rounded(self, deadline: float) -> float:
+        ticks = ceil((deadline - self._origin) / self._slack - 1e-6)
+        return max(deadline, min(ticks * self._slack + self._origin, self._limit))
 
     def run_until(self, limit: float) -> None:
         """Let time pass up to a limit; never back."""

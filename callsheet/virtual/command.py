@@ -1,6 +1,7 @@
 """`callsheet simulate`: from a database, or from a plan made elsewhere, to an answer for people or programs."""
 
 import os
+import resource
 import sys
 from argparse import Namespace
 from collections.abc import Callable
@@ -15,12 +16,14 @@ from callsheet.errors import CallsheetError, Invalid, RefusedToStart
 from callsheet.instants import parse_duration, parse_instant
 from callsheet.simulation import Plan, check_span, read_durations
 from callsheet.tasks import Registry
+from callsheet.virtual.parts import in_processes
 from callsheet.virtual.report import report
 from callsheet.virtual.simulate import simulate
 from storage.queries.simulation import make_plan
 from storage.readonly import open_read_only
 
 _POLITE = 10  # how much the service, which started us, goes first
+_MOST_CPU = 60  # seconds, should the service be gone and not end us
 
 
 def run(options: Namespace) -> int:
@@ -28,10 +31,11 @@ def run(options: Namespace) -> int:
     try:
         if options.plan is not None:
             os.nice(_POLITE)
+            resource.setrlimit(resource.RLIMIT_CPU, (_MOST_CPU, _MOST_CPU))
             plan = msgspec.json.decode(_read(options.plan), type=Plan)
-            answer = simulate(plan)
+            answer = simulate(plan, in_processes)
         else:
-            answer = simulate(_plan(options))
+            answer = simulate(_plan(options), in_processes)
     except Invalid as error:
         _complain("; ".join(f"{one.pointer.lstrip('/') or 'it'} {one.detail}" for one in error.errors))
         return 78
@@ -61,11 +65,14 @@ def _plan(options: Namespace) -> Plan:
     tasks.load_entry_points()
     for spec in options.tasks or _several(os.environ.get("CALLSHEET_TASKS", "")):
         tasks.load(spec)
+    resolution = None if options.resolution is None else _checked("--resolution", lambda: _length(options.resolution))
     given = read_durations(_given(options.task_seconds or []))
     url = options.database or os.environ.get("CALLSHEET_DATABASE") or "sqlite:///callsheet-data/callsheet.db"
     with open_read_only(url) as database:
         tried = _tried(options.schedules, tasks, start)
-        return make_plan(database, tasks, start=start, end=end, seed=options.seed, given=given, tried=tried)
+        return make_plan(
+            database, tasks, start=start, end=end, seed=options.seed, resolution=resolution, given=given, tried=tried
+        )
 
 
 def _checked(flag: str, read: Callable[[], int]) -> int:
@@ -77,6 +84,10 @@ def _checked(flag: str, read: Callable[[], int]) -> int:
 
 def _end(text: str, start: int) -> int:
     return parse_instant(text) if "T" in text.upper() else start + parse_duration(text)
+
+
+def _length(text: str) -> int:
+    return parse_duration(float(text) if text.replace(".", "", 1).isdigit() else text)
 
 
 def _several(text: str) -> list[str]:

@@ -7,7 +7,7 @@ from typing import Any
 from callsheet.definition import Definition, document_of
 from callsheet.ids import lowest_id
 from callsheet.instants import SECOND, format_instant
-from callsheet.simulation import Fate, Plan, Planned, Policy, check_size, fates_of
+from callsheet.simulation import Fate, Plan, Planned, Policy, check_size, fates_of, fit_resolution
 from callsheet.tasks import Task
 from storage.database import Database
 from storage.queries.instances import Filter, listing
@@ -28,6 +28,7 @@ def make_plan(
     start: int,
     end: int,
     seed: int = 0,
+    resolution: int | None = None,
     given: Mapping[str, list[Fate]] | None = None,
     tried: Mapping[str, Definition] | None = None,
 ) -> Plan:
@@ -40,7 +41,9 @@ def make_plan(
     standing = [record for record in _standing(database) if record.id not in tried]
     kept = [record for record in standing if _acts(record, plan)]
     definitions = {record.id: record.definition for record in kept} | dict(tried)
-    check_size(start, end, [definition.trigger for definition in definitions.values()])
+    triggers = [definition.trigger for definition in definitions.values()]
+    check_size(start, end, triggers)
+    plan.resolution = fit_resolution(start, triggers) if resolution is None else resolution
     history = _history(database)
     paused = {record.id: record.paused_until for record in kept}
     for slug, definition in sorted(definitions.items()):

@@ -5,8 +5,18 @@ import pytest
 
 from callsheet.errors import Invalid
 from callsheet.instants import DAY, HOUR, MINUTE, SECOND, parse_instant
-from callsheet.simulation import Plan, Planned, Policy, check_size, check_span, read_durations
+from callsheet.simulation import (
+    RESOLUTIONS,
+    Plan,
+    Planned,
+    Policy,
+    check_size,
+    check_span,
+    fit_resolution,
+    read_durations,
+)
 from callsheet.timetable import Every
+from callsheet.virtual.parts import split
 from callsheet.virtual.report import report
 from callsheet.virtual.simulate import simulate
 
@@ -139,6 +149,44 @@ def test_a_schedule_more_does_not_change_the_luck_of_the_others():
 
     alone, together = simulate(plan(one)), simulate(plan(one, other))
     assert alone["schedules"][0] == together["schedules"][0]
+
+
+def test_what_lies_closer_together_than_the_resolution_happens_together():
+    crowd = [planned(f"s{n}", {"every": "5m", "anchor": f"2026-02-28T00:00:00.0{n}Z"}) for n in range(1, 9)]
+    exact, coarse = plan(*crowd), plan(*crowd)
+    coarse.resolution = 200_000
+
+    one, other = simulate(exact), simulate(coarse)
+    assert one["firings"] == other["firings"] == 288 * 8
+    assert one["peak"]["at"] == "2026-03-01T00:00:00.08Z"
+    assert other["peak"] == {"running": 8, "at": "2026-03-01T00:00:00.2Z"}
+    assert max(line["latest_by"] for line in other["schedules"]) == pytest.approx(0.19)
+
+
+def test_whole_seconds_are_met_exactly_at_every_resolution():
+    assert RESOLUTIONS[0] == SECOND
+    assert all(SECOND % resolution == 0 for resolution in RESOLUTIONS)
+    one = plan(planned("a", {"cron": "*/7 * * * *"}, (13.0, "succeeded")))
+    one.resolution = SECOND
+
+    assert simulate(one)["schedules"][0]["latest_by"] == 0
+
+
+def test_the_resolution_fits_the_shortest_interval():
+    assert fit_resolution(START, [Every(5 * MINUTE, 0), Every(DAY, 0)]) == SECOND // 5
+    assert fit_resolution(START, [Every(DAY, 0)]) == SECOND
+    assert fit_resolution(START, [Every(SECOND, 0)]) == SECOND // 1000
+    assert fit_resolution(START, []) == SECOND
+
+
+def test_what_is_tied_together_stays_in_one_half():
+    crowd = [planned(f"s{n}", {"cron": "0 * * * *"}) for n in range(4)]
+
+    assert [len(half.schedules) for half in split(plan(*crowd))] == [2, 2]
+    assert len(split(plan(*crowd, max_running=2))) == 1
+    assert len(split(plan(*crowd, state="task"))) == 1
+    assert len(split(plan(*crowd, state="schedule"))) == 2
+    assert len(split(plan(*crowd, planned("b", {"after": "s0"})))) == 1
 
 
 def test_a_span_that_is_none_and_a_plan_that_is_too_large_are_refused():
