@@ -24,6 +24,11 @@ class _Dice:
     def __getattr__(self, name: str) -> Any:
         return getattr(getattr(_own, "dice", _before[0]), name)
 
+    def shuffle(self, tasks: list[Any]) -> None:
+        """Shuffle the tasks that can go on, which are mostly one."""
+        if len(tasks) > 1:
+            getattr(_own, "dice", _before[0]).shuffle(tasks)
+
 
 @contextmanager
 def seeded_scheduling(seed: int) -> Iterator[None]:
