@@ -72,6 +72,7 @@ class Engine:
 
     bus: trio.MemorySendChannel[Order]
     tipman: trio.MemorySendChannel[TipmanMessage]
+    scheduler: trio.MemorySendChannel[Nudge]  # have it look at once, as after the clock was set
     health: Health
     stop: trio.Event = field(factory=trio.Event)  # set it: stop as told
     hurry: trio.Event = field(factory=trio.Event)  # set it, too: skip the drain
@@ -108,7 +109,7 @@ async def engine(
     to_tipman, tipman_inbox = trio.open_memory_channel[TipmanMessage](TIPMAN_ROOM)
     to_scheduler, nudges = trio.open_memory_channel[Nudge](1)
     to_narrator, facts = trio.open_memory_channel[tuple[Fact, ...]](NARRATOR_ROOM if write else 0)
-    shared = Engine(to_bus, to_tipman, Health())
+    shared = Engine(to_bus, to_tipman, to_scheduler, Health())
     async with trio.open_nursery() as tree:
         writer = Bus(bus_inbox, to_tipman, to_scheduler, to_narrator, door, journal, shared.health)
         tree.start_soon(_part, shared, partial(bus, writer))

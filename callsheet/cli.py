@@ -1,4 +1,4 @@
-"""The command line: `callsheet serve`."""
+"""The command line: `callsheet serve` and `callsheet simulate`."""
 
 import argparse
 import sys
@@ -12,7 +12,12 @@ from callsheet.timetable.zones import tzdata_version
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code: 0 stopped as told, 78 refused to start, 70 gave up."""
-    flags = vars(_parser().parse_args(arguments))
+    options = _parser().parse_args(arguments)
+    if options.command == "simulate":
+        from callsheet.virtual import command  # noqa: PLC0415 - as below
+
+        return command.run(options)
+    flags = vars(options)
     flags.pop("command")
     try:
         settings = read_settings(flags)
@@ -55,7 +60,30 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--keep-for", metavar="90d", help="how long ended instances stay; off: for ever (90d)")
     serve.add_argument("--keep-last", metavar="N", help="how many ended runs of each schedule stay (off: any number)")
     serve.add_argument("--keep-events", metavar="7d", help="how long events stay; off: for ever (7d)")
+    _add_simulate(commands)
     return parser
+
+
+def _add_simulate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    simulate = commands.add_parser(
+        "simulate",
+        help="tell what would happen",
+        description="Run what is planned on a clock that jumps, with stand-ins for the tasks. Nothing is changed.",
+    )
+    simulate.add_argument("--from", dest="start", metavar="TIME", help="where to begin: RFC 3339 (now)")
+    simulate.add_argument("--to", dest="end", metavar="TIME|DURATION", default="7d", help="where to end (7d)")
+    simulate.add_argument("--database", metavar="URL", help=f"read, never changed ({DEFAULT_DATABASE})")
+    simulate.add_argument(
+        "--tasks", action="append", metavar="MODULE|FILE", help="where your tasks are, for their limits"
+    )
+    simulate.add_argument("--seed", type=int, default=0, metavar="N", help="the same seed, the same answer (0)")
+    simulate.add_argument(
+        "--task-seconds", action="append", metavar="NAME=DURATION", help="how long a task or schedule takes"
+    )
+    simulate.add_argument("--resolution", metavar="DURATION", help="what lies closer together may happen together")
+    simulate.add_argument("--schedules", metavar="FILE", help="JSON: schedules to try, by id")
+    simulate.add_argument("-o", "--output", choices=("text", "json"), default="text", help="how to answer (text)")
+    simulate.add_argument("--plan", metavar="FILE", help=argparse.SUPPRESS)  # for the service
 
 
 if __name__ == "__main__":

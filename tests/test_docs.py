@@ -3,6 +3,7 @@
 `python tests/test_docs.py` writes the pictures of docs/reference/lifecycle.md anew.
 """
 
+import argparse
 import fnmatch
 import inspect
 import json
@@ -20,6 +21,7 @@ from quart_trio import QuartTrio
 
 import callsheet
 import callsheet.tasks
+import callsheet.testing
 from callsheet import cli, lifecycle, service
 from callsheet.errors import CallsheetError
 from callsheet.settings import Settings
@@ -82,7 +84,7 @@ def test_every_field_of_an_answer_is_documented():
 
 def test_every_flag_and_variable_is_documented():
     text = read("docs/reference/settings.md")
-    (serve,) = cli._parser()._subparsers._group_actions[0].choices.values()
+    serve = commands()["serve"]
     flags = {option for action in serve._actions for option in action.option_strings if option.startswith("--")}
     variables = {f"CALLSHEET_{name.upper()}" for name in Settings.__annotations__}
     table = [row for row in rows(text) if "CALLSHEET_" in " ".join(row)]
@@ -92,6 +94,44 @@ def test_every_flag_and_variable_is_documented():
     for row in table:  # the variable beside a flag is that flag's own
         flag = re.search(r"--([a-z-]+)", row[0])[1]
         assert f"`CALLSHEET_{flag.upper().replace('-', '_')}`" in row[1]
+
+
+def commands():
+    """Return the parsers of the commands by name."""
+    return cli._parser()._subparsers._group_actions[0].choices
+
+
+def test_every_flag_of_every_other_command_is_documented():
+    text = read("docs/reference/settings.md")
+
+    for name, parser in commands().items():
+        if name != "serve":
+            actions = [action for action in parser._actions if action.help != argparse.SUPPRESS]
+            flags = {option for action in actions for option in action.option_strings if option.startswith("--")}
+            documented = first_words(section(text, f"`callsheet {name}`"))
+            assert {re.search(r"--[a-z-]+", word)[0] for word in documented if "--" in word} == flags - {"--help"}
+
+
+def test_everything_of_the_test_kit_is_documented():
+    text = read("docs/reference/testing.md")
+    members = {name for name in dir(callsheet.testing.VirtualEngine) if not name.startswith("_")}
+    calls = {word.split("(")[0] for word in first_words(section(text, "`VirtualEngine`"))}
+
+    assert set(first_words(section(text, "What `callsheet.testing` exports"))) == set(callsheet.testing.__all__)
+    assert calls == members
+    for row in rows(section(text, "Values"))[2:]:
+        name = row[0].strip(" `")
+        kind = getattr(callsheet.testing, name)
+        named = set(re.findall(r"`(\w+)`", row[1]))
+        assert named - {"due_at"} == {field.name for field in kind.__attrs_attrs__} - {"due_at"}, name
+
+
+def test_every_field_of_a_simulation_is_documented():
+    source = read("callsheet/virtual/answer.py")
+    documented = set(re.findall(r"`([a-z_]+)`", section(read("docs/reference/rest.md"), "Simulation")))
+    documented |= {"first_due", "last_due"}
+
+    assert set(re.findall(r'"([a-z_]+)":', source)) - documented == set()
 
 
 def test_every_exit_code_is_documented():
@@ -260,7 +300,7 @@ def test_the_changelog_knows_this_version():
 # before it answers at least this; … stands for anything). Starting and killing the service is done by the test.
 
 BLOCK = re.compile(r"^```(\w+) ([\w.]+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-RUN = [page for page in PAGES if any(mark == "run" for _, mark, _ in BLOCK.findall(page.read_text()))]
+RUN = [page for page in PAGES if BLOCK.search(page.read_text())]
 EXAMPLE = re.compile(r"2026-11-23T[\d:.]+Z|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")  # as good as …
 PATIENCE = 20  # seconds for an answer to become what the page says
 
@@ -294,6 +334,7 @@ class Reader:
 
     def shell(self, command):
         """Run a command of the page against our own port."""
+        command = command.replace("callsheet simulate", f"{sys.executable} -m callsheet simulate")
         here = command.replace("localhost:8080", f"127.0.0.1:{self.port}").replace("curl ", "curl -sS ", 1)
         done = subprocess.run(
             ["bash", "-c", here], cwd=self.folder, capture_output=True, text=True, timeout=30, check=False

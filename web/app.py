@@ -8,6 +8,7 @@ from web.due_times import due_times
 from web.instances import instances
 from web.operations import operations
 from web.schedules import schedules
+from web.simulate import simulation
 from web.site import Site
 from web.worker import SafeHTTP
 
@@ -19,7 +20,7 @@ def create_app(site: Site, *, insecure: bool) -> QuartTrio:
     app.config.update(
         SITE=site,
         BODY_TIMEOUT=10,  # seconds for a whole body to arrive
-        RESPONSE_TIMEOUT=30,
+        RESPONSE_TIMEOUT=40,  # seconds: more than a simulation may take
         MAX_CONTENT_LENGTH=MAX_BATCH_BODY + 1024,
         PROVIDE_AUTOMATIC_OPTIONS=True,
     )
@@ -27,6 +28,6 @@ def create_app(site: Site, *, insecure: bool) -> QuartTrio:
     app.url_map.merge_slashes = False  # or it would redirect, to whatever Host the client named
     problems.install(app)
     guard.install(app, insecure=insecure)
-    for part in (schedules, due_times, instances, operations):
+    for part in (schedules, due_times, instances, operations, simulation):
         app.register_blueprint(part)
     return app

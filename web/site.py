@@ -4,11 +4,12 @@ from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
 import trio
-from attrs import frozen
+from attrs import field, frozen
 from quart import current_app, request
 
 from actors.inbox import order
 from actors.supervisor import Engine
+from callsheet.apart import Simulator
 from callsheet.clock import Clock
 from callsheet.errors import CallsheetError, Unavailable
 from callsheet.tasks import Registry
@@ -40,6 +41,7 @@ class Site:
     clock: Clock
     node: str
     lag: Callable[[], float]  # seconds by which the event loop was late lately
+    simulator: Simulator = field(factory=Simulator)
 
     async def read(self, query: Callable[..., T], *args: Any, **options: Any) -> T:
         """Run a query; the first argument it gets is the database."""

@@ -15,6 +15,7 @@ from msgspec import Meta, Struct
 from actors.inbox import order
 from actors.supervisor import Engine, Rules, engine
 from callsheet import Out, task
+from callsheet.apart import Simulator
 from callsheet.capture import captured
 from callsheet.ids import IdMaker
 from callsheet.tasks import Registry
@@ -113,6 +114,7 @@ class Api:
     door: ThreadDoor
     clock: AheadClock = field(factory=AheadClock)
     lag: float = 0.0
+    simulator: Simulator | None = None
 
     def __attrs_post_init__(self):
         for name in ("get", "put", "post", "patch", "delete", "request", "options", "head"):
@@ -228,7 +230,7 @@ async def _open(nursery, running, database, door, tasks, clock, limits):
     # Plain HTTP needs no certificates, and reading them takes longer than all the rest.
     many = httpx2.Limits(max_connections=None)
     http = httpx2.AsyncClient(base_url=url, timeout=20, limits=many, verify=False)
-    api = Api(url, http, running, database, door, clock)
+    api = Api(url, http, running, database, door, clock, simulator=site.simulator)
     return api
 
 
