@@ -6,12 +6,15 @@ from collections.abc import Sequence
 
 from callsheet import __version__
 from callsheet.errors import RefusedToStart
-from callsheet.settings import DEFAULT_DATABASE, LOG_FORMATS, read_settings
+from callsheet.settings import DEFAULT_DATABASE, LOG_FORMATS, RUN_WORKER, read_settings
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code: 0 stopped as told, 78 refused to start, 70 gave up."""
-    flags = vars(_parser().parse_args(arguments))
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    if given[:1] == [RUN_WORKER]:
+        return _work(given[1:])
+    flags = vars(_parser().parse_args(given))
     flags.pop("command")
     try:
         settings = read_settings(flags)
@@ -21,6 +24,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from callsheet.service import serve  # noqa: PLC0415 - half a second of imports that --help does not need
 
     return serve(settings)
+
+
+def _work(arguments: list[str]) -> int:
+    descriptor, *sys.path[:] = arguments
+    from callsheet.workers import child  # noqa: PLC0415 - as above
+
+    child.main(int(descriptor))
+    return 0
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -10,6 +10,8 @@ from callsheet.instants import SECOND, parse_duration
 
 DEFAULT_DATABASE = "sqlite:///callsheet-data/callsheet.db"
 LOG_FORMATS = ("console", "json")
+RUN_WORKER = "run-worker"
+"""The command by which a one-file binary starts its worker processes: it has no interpreter to call."""
 
 
 @frozen
