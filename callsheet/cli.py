@@ -55,6 +55,9 @@ def _parser() -> argparse.ArgumentParser:
         "--http-allow", action="append", metavar="CIDR[:PORT]", help="private addresses http_get may fetch from"
     )
     serve.add_argument(
+        "--allow-commands", action="store_true", default=None, help="add the task command, which runs any program"
+    )
+    serve.add_argument(
         "--insecure-no-auth", action="store_true", default=None, help="listen on other than loopback, unprotected"
     )
     serve.add_argument("--log-format", choices=LOG_FORMATS, help="how log lines look (console)")

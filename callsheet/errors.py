@@ -28,6 +28,14 @@ class CallsheetError(Exception):
     title: ClassVar[str] = "Something went wrong on our side"
 
 
+_HINTS = {
+    (
+        "task",
+        "command",
+    ): "It runs programs: start the service with --allow-commands (CALLSHEET_ALLOW_COMMANDS) to have it."
+}
+
+
 class Unknown(CallsheetError):
     """Nothing by that name exists, or ever did."""
 
@@ -36,7 +44,8 @@ class Unknown(CallsheetError):
     title = "There is no such thing"
 
     def __init__(self, what: str, name: object) -> None:
-        super().__init__(f"There is no {what} {str(name)!r}.")
+        hint = _HINTS.get((what, str(name)))
+        super().__init__(f"There is no {what} {str(name)!r}." + (f" {hint}" if hint else ""))
 
 
 class Refused(CallsheetError):

@@ -57,7 +57,7 @@ class Child:
 
     def kill(self) -> None:
         """Kill its group, and what it started that has left the group."""
-        strays = _descendants(self.pid)
+        strays = _descendants(self.pid) if self.code is None else []
         self.signal(signal.SIGKILL)
         for stray in strays:
             with suppress(ProcessLookupError, PermissionError):

@@ -237,7 +237,7 @@ def _refuse_strangers() -> None:
 def load_tasks(settings: Settings) -> Registry:
     """Return all tasks: built in, installed, and those that --tasks names."""
     tasks = Registry()
-    tasks.load_builtin()
+    tasks.load_builtin(commands=settings.allow_commands)
     tasks.load_entry_points()
     for spec in settings.tasks:
         tasks.load(spec)

@@ -25,6 +25,7 @@ class Settings:
     demo: bool = False
     drain: float = 20.0
     http_allow: tuple[str, ...] = ()
+    allow_commands: bool = False
     insecure_no_auth: bool = False
     log_format: str = "console"
     node: str | None = None
@@ -89,6 +90,7 @@ _CONVERTERS = {
     "drain": _seconds,
     "demo": _flag,
     "insecure_no_auth": _flag,
+    "allow_commands": _flag,
     "tasks": _several,
     "http_allow": _several,
     "log_format": _log_format,

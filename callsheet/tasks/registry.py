@@ -7,6 +7,7 @@ import importlib.util
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
@@ -54,10 +55,11 @@ class Registry(Mapping[str, Task[Any, Any]]):
             for task in _found(f"The entry point {entry.name} = {entry.value}", entry.load):
                 self.add(task)
 
-    def load_builtin(self) -> None:
-        """Take in the tasks that come with callsheet."""
-        for task in _found("callsheet.builtin", lambda: _module("callsheet.builtin")):
-            self.add(task)
+    def load_builtin(self, *, commands: bool = False) -> None:
+        """Take in the tasks that come with callsheet; `command`, which runs any program, only where it is allowed."""
+        for spec in ("callsheet.builtin", "callsheet.builtin.command")[: 1 + commands]:
+            for task in _found(spec, partial(_module, spec)):
+                self.add(task)
 
 
 def _found(what: str, load: Callable[[], object]) -> list[Task[Any, Any]]:

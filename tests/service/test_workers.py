@@ -1,6 +1,7 @@
 """Worker processes and programs of the real service: none outlives it, however it ends."""
 
 import signal
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -106,3 +107,82 @@ def test_a_cancelled_worker_is_gone_at_once_over_http(launch: Any, until: Any) -
 
     assert service.over(uri)["outcome"] == "cancelled"
     assert not any(map(alive, pids))
+
+
+# --- the task `command` ---
+
+STUBBORN = """
+trap '' TERM
+echo $$ > body.new; mv body.new body
+sleep 60 & echo $! > child.new; mv child.new child
+while true; do sleep 0.1; done
+"""
+
+
+def test_without_leave_there_is_no_command_and_it_says_how_to_get_it(launch: Any) -> None:
+    service = launch()
+    answers = [
+        service.post("/v1/instances", {"task": "command", "input": {"argv": ["true"]}}),
+        service.post("/v1/instances/batch", {"items": [{"task": "command", "input": {"argv": ["true"]}}]}),
+    ]
+
+    assert [answer.status for answer in answers] == [404, 422]
+    assert all("--allow-commands" in str(answer.body) for answer in answers)
+    assert "command" not in {one["name"] for one in service.items("/v1/tasks")}
+
+
+@pytest.mark.parametrize("how", ["flag", "variable"])
+def test_with_leave_it_runs_programs(launch: Any, how: str) -> None:
+    flags = ["--allow-commands"] if how == "flag" else []
+    service = launch(*flags, environment={} if flags else {"CALLSHEET_ALLOW_COMMANDS": "true"})
+    argv = ["sh", "-c", "echo out; echo $CALLSHEET_INSTANCE; echo wrong >&2; exit 3"]
+    uri = service.start("command", input={"argv": argv})
+
+    seen = service.over(uri)
+    assert (seen["outcome"], seen["error"]["type"]) == ("failed", "CommandFailed")
+    assert seen["error"]["message"] == "sh exited with code 3:\nwrong"
+    assert seen["outputs"][0]["exit_code"] == 3
+    log = {(line["level"], line["text"]) for line in service.items(f"{uri}/log")}
+    assert log == {("stdout", "out"), ("stdout", uri.rsplit("/", 1)[1]), ("stderr", "wrong")}
+    assert "command" in {one["name"] for one in service.items("/v1/tasks")}
+
+
+def test_a_schedule_of_commands_is_blocked_while_they_are_not_allowed(launch: Any) -> None:
+    service = launch("--allow-commands")
+    definition = {"task": "command", "input": {"argv": ["true"]}, "trigger": {"every": "1h"}}
+    assert service.put("/v1/schedules/clean", definition).status == 201
+    service.stop()
+
+    service = launch()
+    schedule = service.get("/v1/schedules/clean")
+    assert (schedule["state"], schedule["state_reason"]) == ("blocked", "task_missing")
+
+
+@pytest.mark.parametrize("how", ["cancel", "stop", "kill"])
+def test_a_program_that_ignores_sigterm_ends_with_its_run_and_with_the_service(
+    launch: Any, until: Any, how: str
+) -> None:
+    service = launch("--allow-commands", "--drain", "0.1s")
+    uri = service.start("command", input={"argv": ["sh", "-c", STUBBORN], "cwd": str(service.folder)})
+    pids = noted(service, until, "body", "child")
+
+    if how == "cancel":
+        service.post(f"{uri}/cancel")
+        assert service.over(uri)["outcome"] == "cancelled"
+    else:
+        service.ended(service.signal(signal.SIGKILL if how == "kill" else signal.SIGTERM))
+
+    until(lambda: not any(map(alive, pids)), within=1)
+    if how != "cancel":
+        again = launch("--allow-commands")
+        assert again.get(uri)["outcome"] == ("lost" if how == "kill" else "interrupted")
+
+
+def test_the_command_of_a_one_file_binary_starts_a_worker(launch: Any) -> None:
+    binary = launch.folder / "callsheet"
+    binary.write_text(f"#!{sys.executable}\nimport sys\nfrom callsheet.cli import main\nsys.exit(main())\n")
+    binary.chmod(0o755)
+    service = launch(tasks=f"import sys\nsys.frozen, sys.executable = True, {str(binary)!r}\n" + TASKS)
+
+    seen = service.over(service.start("quick"))
+    assert (seen["outcome"], seen["error"]) == ("succeeded", None)
