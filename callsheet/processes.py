@@ -37,6 +37,7 @@ class Child:
         self._popen = popen
         self._lifeline = lifeline
         self._pidfd = os.pidfd_open(popen.pid)
+        self._strays: list[int] = []  # descriptors of processes, for these never come to mean another one
 
     async def exited(self) -> None:
         """Wait until it has ended. It is not reaped: until then its number is nobody else's, nor is its group's."""
@@ -55,13 +56,25 @@ class Child:
         with suppress(ProcessLookupError, PermissionError):  # gone, or a program that runs as somebody else
             os.killpg(self.pid, number)
 
+    def terminate(self) -> None:
+        """Ask its group to end, and note what has left the group: once its parent has ended nobody would find it."""
+        self._note_strays()
+        self.signal(signal.SIGTERM)
+
     def kill(self) -> None:
         """Kill its group, and what it started that has left the group."""
-        strays = _descendants(self.pid) if self.code is None else []
+        self._note_strays()
         self.signal(signal.SIGKILL)
+        strays, self._strays = self._strays, []
         for stray in strays:
             with suppress(ProcessLookupError, PermissionError):
-                os.kill(stray, signal.SIGKILL)
+                signal.pidfd_send_signal(stray, signal.SIGKILL)
+            os.close(stray)
+
+    def _note_strays(self) -> None:
+        for pid in _descendants(self.pid) if self.code is None else ():
+            with suppress(OSError):
+                self._strays.append(os.pidfd_open(pid))
 
     async def ended(self) -> int:
         """Wait until it has ended, kill what it left behind, and return its exit code; -N when signal N ended it."""

@@ -7,7 +7,6 @@ allowed it.
 import codecs
 import errno
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Iterable
@@ -202,7 +201,7 @@ async def _over(child: Child, grace: float, read: trio.Event) -> None:
             await read.wait()
     except trio.Cancelled:
         with trio.move_on_after(grace, shield=True):
-            child.signal(signal.SIGTERM)
+            child.terminate()
             await child.exited()
             await read.wait()
         raise

@@ -234,9 +234,10 @@ def test_one_that_ignores_this_is_killed_with_its_children():
     assert all(map(gone, pids))
 
 
-def test_a_child_that_has_left_the_group_is_killed_too():
+@pytest.mark.parametrize("grace", [0, 0.5])
+def test_a_child_that_has_left_the_group_is_killed_too(grace):
     code = "import subprocess, time; print(subprocess.Popen(['sleep', '60'], start_new_session=True).pid, flush=True)\n"
-    result = python(code + "time.sleep(60)", timeout=1.0, grace=0)
+    result = python(code + "time.sleep(60)", timeout=1.0, grace=grace)
 
     assert gone(int(lines(result, "stdout")[0]))
 
