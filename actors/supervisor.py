@@ -29,10 +29,11 @@ from actors.messages import Census, InterruptAll, Nudge, Order, Present, TipmanM
 from actors.narrator import narrator
 from actors.scheduler import LONGEST_WAIT, scheduler
 from actors.tipman import Tipman, tipman
-from callsheet.clock import Clock
+from callsheet.clock import Clock, VirtualClock
 from callsheet.errors import GaveUp, Unavailable
 from callsheet.retention import Keep
 from callsheet.tasks import Task
+from callsheet.workers import Pool
 from storage.database import Database
 from storage.door import Door
 from storage.journal.commands import Drain, Recover, StopNode
@@ -113,7 +114,9 @@ async def engine(
     async with trio.open_nursery() as tree:
         writer = Bus(bus_inbox, to_tipman, to_scheduler, to_narrator, door, journal, shared.health)
         tree.start_soon(_part, shared, partial(bus, writer))
-        directory = Tipman(tipman_inbox, to_bus, tasks, clock, rules.cleanup_timeout)
+        # A process knows real time only: on a clock that jumps, isolated tasks run in this one, as in `run`.
+        workers = None if isinstance(clock, VirtualClock) else Pool()
+        directory = Tipman(tipman_inbox, to_bus, tasks, clock, rules.cleanup_timeout, workers)
         tree.start_soon(_part, shared, partial(tipman, directory))
         if write is not None:
             tree.start_soon(_part, shared, partial(restarted, "narrator", partial(narrator, facts, write)))

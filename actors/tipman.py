@@ -28,9 +28,10 @@ from actors.messages import (
     WhenIdle,
     WhereIs,
 )
-from actors.stack import await_stack, where_it_stands
 from callsheet.clock import Clock
 from callsheet.tasks import Task
+from callsheet.tasks.stack import await_stack, where_it_stands
+from callsheet.workers import Pool, Worker
 from storage.journal.commands import EndInstance, MarkStuck
 from storage.journal.facts import CancelRequested, Fact, InstanceEnded, InstanceStarted
 
@@ -49,6 +50,7 @@ class Tipman:
     tasks: Mapping[str, Task[Any, Any]]
     clock: Clock
     cleanup_timeout: float
+    workers: Pool | None = None  # None: isolated tasks run in this process, too
     directory: dict[UUID, Live] = field(factory=dict)
     _asked_when_idle: list[trio.MemorySendChannel[bool]] = field(factory=list)
     _ends: list[tuple[float, UUID]] = field(factory=list)  # a heap: by when each must have ended
@@ -60,6 +62,8 @@ async def tipman(own: Tipman) -> None:
     """Keep the directory until all who could ask have hung up; whatever still runs then is cancelled."""
     async with trio.open_nursery() as stage:
         stage.start_soon(_watch_clean_up, own)
+        if own.workers is not None:
+            stage.start_soon(own.workers.tend)
         try:
             async for message in own.inbox:
                 await _handle(own, message, stage)
@@ -77,8 +81,7 @@ async def _handle(own: Tipman, message: TipmanMessage, stage: trio.Nursery) -> N
         case WhereIs(instance, reply_to):
             answer(reply_to, _sighting(own.directory.get(instance)))
         case StackOf(instance, reply_to):
-            live = own.directory.get(instance)
-            answer(reply_to, await_stack(live.trio_task) if live and live.trio_task else None)
+            _tell_stack(own.directory.get(instance), reply_to, stage)
         case Census(reply_to):
             answer(reply_to, _present(own))
         case WhenIdle(reply_to):
@@ -121,7 +124,7 @@ async def _perform(own: Tipman, live: Live) -> None:
     if live.run.timeout is not None:
         _expect_end(own, trio.current_time() + live.run.timeout / 1_000_000, live)
     try:
-        await perform(live, own.tasks[live.run.task], own.bus, own.clock)
+        await perform(live, own.tasks[live.run.task], own.bus, own.clock, own.workers)
     except trio.Cancelled:
         raise
     except BaseException:
@@ -172,6 +175,19 @@ async def _watch_clean_up(own: Tipman) -> None:
             await _mark_stuck(own, live)
         else:  # its time-out began a little later than we reckoned
             _expect_end(own, live.deadline, live)
+
+
+def _tell_stack(live: Live | None, reply_to: trio.MemorySendChannel[list[str] | None], stage: trio.Nursery) -> None:
+    """Answer where an instance stands; one in a worker process is asked there, while we go on."""
+    if live is not None and live.worker is not None:
+        stage.start_soon(_ask_worker, live.worker, reply_to)
+    else:
+        answer(reply_to, await_stack(live.trio_task) if live and live.trio_task else None)
+
+
+async def _ask_worker(worker: Worker, reply_to: trio.MemorySendChannel[list[str] | None]) -> None:
+    with reply_to:
+        answer(reply_to, await worker.stack())
 
 
 async def _mark_stuck(own: Tipman, live: Live) -> None:

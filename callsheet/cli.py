@@ -6,13 +6,16 @@ from collections.abc import Sequence
 
 from callsheet import __version__
 from callsheet.errors import RefusedToStart
-from callsheet.settings import DEFAULT_DATABASE, LOG_FORMATS, read_settings
+from callsheet.settings import DEFAULT_DATABASE, LOG_FORMATS, RUN_WORKER, read_settings
 from callsheet.timetable.zones import tzdata_version
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code: 0 stopped as told, 78 refused to start, 70 gave up."""
-    options = _parser().parse_args(arguments)
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    if given[:1] == [RUN_WORKER]:
+        return _work(given[1:])
+    options = _parser().parse_args(given)
     if options.command == "simulate":
         from callsheet.virtual import command  # noqa: PLC0415 - as below
 
@@ -27,6 +30,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from callsheet.service import serve  # noqa: PLC0415 - half a second of imports that --help does not need
 
     return serve(settings)
+
+
+def _work(arguments: list[str]) -> int:
+    descriptor, *sys.path[:] = arguments
+    from callsheet.workers import child  # noqa: PLC0415 - as above
+
+    child.main(int(descriptor))
+    return 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -51,6 +62,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     serve.add_argument(
         "--http-allow", action="append", metavar="CIDR[:PORT]", help="private addresses http_get may fetch from"
+    )
+    serve.add_argument(
+        "--allow-commands", action="store_true", default=None, help="add the task command, which runs any program"
     )
     serve.add_argument(
         "--insecure-no-auth", action="store_true", default=None, help="listen on other than loopback, unprotected"
@@ -81,6 +95,7 @@ def _add_simulate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]
         "--task-seconds", action="append", metavar="NAME=DURATION", help="how long a task or schedule takes"
     )
     simulate.add_argument("--resolution", metavar="DURATION", help="what lies closer together may happen together")
+    simulate.add_argument("--max-running", type=int, metavar="N", help="instances that may run at once (no limit)")
     simulate.add_argument("--schedules", metavar="FILE", help="JSON: schedules to try, by id")
     simulate.add_argument("-o", "--output", choices=("text", "json"), default="text", help="how to answer (text)")
     simulate.add_argument("--plan", metavar="FILE", help=argparse.SUPPRESS)  # for the service

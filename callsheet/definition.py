@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 from attrs import frozen
 
-from callsheet.errors import FieldError, Invalid
+from callsheet.errors import FieldError, Invalid, hint_for
 from callsheet.instants import HOUR, SECOND, format_instant, parse_duration, parse_instant, to_seconds
 from callsheet.tasks import Task
 from callsheet.timetable import (
@@ -188,7 +188,8 @@ class _Reader:
         name = self._document["task"]
         task = self._tasks.get(name) if isinstance(name, str) else None
         if task is None:
-            self._errors.append(FieldError("/task", f"there is no task {name!r}; GET /v1/tasks lists them"))
+            hint = hint_for("task", name) or "GET /v1/tasks lists them"
+            self._errors.append(FieldError("/task", f"there is no task {name!r}; {hint}"))
         return task
 
     def _input(self, task: Task[Any, Any] | None) -> bytes:

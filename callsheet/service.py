@@ -140,7 +140,16 @@ async def _run(parts: Parts, allowed: list[addresses.Allow], listeners: list[tri
         )
         dog = Watchdog(partial(_report_block, running.bus))
         dog.bound_the_end((settings.drain + AFTER_DRAIN, AFTER_DRAIN), partial(_last_words, parts.console))
-        site = Site(running, parts.database, parts.door, parts.tasks, parts.clock, parts.node.name, dog.lag)
+        site = Site(
+            running,
+            parts.database,
+            parts.door,
+            parts.tasks,
+            parts.clock,
+            parts.node.name,
+            dog.lag,
+            settings.max_running,
+        )
         app = create_app(site, insecure=settings.insecure_no_auth)
         await nursery.start(
             partial(serve_http, app, host="", port=0, listeners=listeners, shutdown=quit_web, limits=WEB_LIMITS)
@@ -239,7 +248,7 @@ def _refuse_strangers() -> None:
 def load_tasks(settings: Settings) -> Registry:
     """Return all tasks: built in, installed, and those that --tasks names."""
     tasks = Registry()
-    tasks.load_builtin()
+    tasks.load_builtin(commands=settings.allow_commands)
     tasks.load_entry_points()
     for spec in settings.tasks:
         tasks.load(spec)

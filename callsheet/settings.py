@@ -11,6 +11,8 @@ from callsheet.retention import DEFAULT as KEPT
 
 DEFAULT_DATABASE = "sqlite:///callsheet-data/callsheet.db"
 LOG_FORMATS = ("console", "json")
+RUN_WORKER = "run-worker"
+"""The command by which a one-file binary starts its worker processes: it has no interpreter to call."""
 
 
 @frozen
@@ -24,6 +26,7 @@ class Settings:
     demo: bool = False
     drain: float = 20.0
     http_allow: tuple[str, ...] = ()
+    allow_commands: bool = False
     insecure_no_auth: bool = False
     log_format: str = "console"
     node: str | None = None
@@ -115,6 +118,7 @@ _CONVERTERS = {
     "max_running": _count,
     "demo": _flag,
     "insecure_no_auth": _flag,
+    "allow_commands": _flag,
     "tasks": _several,
     "http_allow": _several,
     "log_format": _log_format,

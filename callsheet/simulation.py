@@ -12,7 +12,8 @@ from msgspec import Struct
 from callsheet.errors import FieldError, Invalid
 from callsheet.instants import SECOND, format_instant, parse_duration
 from callsheet.tasks import Task
-from callsheet.timetable import Trigger, count_due, upcoming
+from callsheet.timetable import Plan as When
+from callsheet.timetable import count_due, upcoming
 
 MOST_FIRINGS = 1_000_000
 MOST_SCHEDULES = 10_000
@@ -57,10 +58,12 @@ class Planned(Struct, forbid_unknown_fields=True):
     fates: list[Fate]
     source: str
     paused_until: int | None = None
+    skips: list[int] = []
 
 
 class Plan(Struct, forbid_unknown_fields=True):
-    """A simulation: all due times in [start, end). `notes` are sentences on what was assumed or left out.
+    """A simulation: all due times in [start, end). `notes` are sentences on what was assumed or left out,
+    `max_running` bounds the instances of all tasks together.
 
     What lies closer together than `resolution` (a duration) may happen together.
     """
@@ -71,6 +74,7 @@ class Plan(Struct, forbid_unknown_fields=True):
     tasks: list[Policy]
     seed: int = 0
     resolution: int = 0
+    max_running: int | None = None
     notes: list[str] = []
 
 
@@ -80,7 +84,7 @@ def check_span(start: int, end: int) -> None:
         raise Invalid(FieldError("/to", f"must be later than from, which is {format_instant(start)}"))
 
 
-def check_size(start: int, end: int, triggers: Sequence[Trigger]) -> None:
+def check_size(start: int, end: int, triggers: Sequence[When]) -> None:
     """Refuse what is too much to simulate, before anything is done."""
     if len(triggers) > MOST_SCHEDULES:
         raise Invalid(
@@ -96,7 +100,7 @@ def check_size(start: int, end: int, triggers: Sequence[Trigger]) -> None:
     raise Invalid(FieldError("/to", f"means more than {MOST_FIRINGS:,} due times: choose a shorter span"))
 
 
-def fit_resolution(start: int, triggers: Sequence[Trigger]) -> int:
+def fit_resolution(start: int, triggers: Sequence[When]) -> int:
     """Return how finely to simulate: a thousandth of the shortest time between two due times, but at most 1 s.
 
     Whole seconds are always met exactly.

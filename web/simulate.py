@@ -4,7 +4,7 @@ from typing import Any
 
 from quart import Blueprint, Response
 
-from callsheet.definition import Definition, check_slug, define
+from callsheet.definition import Definition, check_positive, check_slug, define
 from callsheet.errors import FieldError, Invalid
 from callsheet.instants import MINUTE, parse_duration
 from callsheet.simulation import check_span, read_durations
@@ -28,14 +28,16 @@ async def simulate() -> Response:
     end = fields.read("to", lambda value: _end(value, start), required=True)
     seed = fields.read("seed", _seed) or 0
     resolution = fields.read("resolution", _resolution)
+    most = fields.read("max_running", check_positive) if "max_running" in fields.document else here.max_running
     given = fields.read("durations", read_durations) or {}
     tried = fields.read("schedules", lambda value: _tried(value, here, start)) or {}
     fields.close()
     assert end is not None
     check_span(start, end)
     plan = await here.read(
-        make_plan, here.tasks, start=start, end=end, seed=seed, resolution=resolution, given=given, tried=tried
-    )
+        make_plan, here.tasks, start=start, end=end, seed=seed, resolution=resolution, max_running=most, given=given,
+        tried=tried,
+    )  # fmt: skip
     return Response(await here.simulator.run(plan), 200, content_type="application/json")
 
 

@@ -41,6 +41,7 @@ class Site:
     clock: Clock
     node: str
     lag: Callable[[], float]  # seconds by which the event loop was late lately
+    max_running: int | None = None  # of all tasks together
     simulator: Simulator = field(factory=Simulator)
 
     async def read(self, query: Callable[..., T], *args: Any, **options: Any) -> T:

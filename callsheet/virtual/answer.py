@@ -46,6 +46,7 @@ def answer(plan: Plan, parts: list[Part]) -> dict[str, Any]:
         "to": format_instant(plan.end),
         "seed": plan.seed,
         "resolution": to_seconds(plan.resolution),
+        "max_running": plan.max_running,
         "firings": sum(line.firings for line in lines),
         "retries": sum(line.retries for line in lines),
         "queued": sum(line.queued for line in lines),

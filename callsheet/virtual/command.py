@@ -71,8 +71,9 @@ def _plan(options: Namespace) -> Plan:
     with open_read_only(url) as database:
         tried = _tried(options.schedules, tasks, start)
         return make_plan(
-            database, tasks, start=start, end=end, seed=options.seed, resolution=resolution, given=given, tried=tried
-        )
+            database, tasks, start=start, end=end, seed=options.seed, resolution=resolution,
+            max_running=options.max_running, given=given, tried=tried,
+        )  # fmt: skip
 
 
 def _checked(flag: str, read: Callable[[], int]) -> int:

@@ -14,7 +14,7 @@ from attrs import frozen
 
 from callsheet.capture import captured
 from callsheet.errors import GaveUp, Unavailable
-from callsheet.tasks.definition import _thread_limiter
+from callsheet.tasks.threads import thread_limiter
 from callsheet.virtual.clock import JumpingClock
 from callsheet.virtual.dice import seeded_scheduling
 
@@ -78,7 +78,7 @@ class Loop:
                 self._pending.set_exception(error)
 
     async def _main(self) -> None:
-        limiter = _thread_limiter()
+        limiter = thread_limiter()
         self.clock.busy = lambda: limiter.borrowed_tokens > 0  # bodies in threads take no virtual time
         async with trio.open_nursery() as nursery:
             self._started.set_result(Ground(trio.lowlevel.current_trio_token(), nursery))

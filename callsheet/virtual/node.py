@@ -57,6 +57,7 @@ class VirtualNode:
     ids: IdMaker
     rules: Rules
     database: Database
+    max_running: int | None = None
     watchers: list[Callable[[list[Fact]], object]] = field(factory=list)
     door: VirtualDoor = field(init=False)
     engine: Engine | None = None
@@ -68,16 +69,23 @@ class VirtualNode:
         return VirtualDoor(self._show)
 
     @classmethod
-    def make(cls, tasks: Mapping[str, Task[Any, Any]], start: int, seed: int, rules: Rules = RULES) -> "VirtualNode":
+    def make(
+        cls,
+        tasks: Mapping[str, Task[Any, Any]],
+        start: int,
+        seed: int,
+        max_running: int | None = None,
+        rules: Rules = RULES,
+    ) -> "VirtualNode":
         """Return a node whose clock shows `start` (an instant); its ids are drawn from `seed`."""
         ids = IdMaker(partial(random.Random(seed).getrandbits, 62))  # noqa: S311 - ids, not secrets
-        return cls(tasks, VirtualClock(start), ids, rules, open_in_memory(start))
+        return cls(tasks, VirtualClock(start), ids, rules, open_in_memory(start), max_running)
 
     async def boot(self, nursery: trio.Nursery) -> None:
         """Start the engine: a boot of its own, that settles what an earlier one left."""
         now = self.clock.now()
         node = this_node("virtual", self.ids.make(now))
-        journal = Journal(self.database, node, self.tasks, self.clock, self.ids)
+        journal = Journal(self.database, node, self.tasks, self.clock, self.ids, self.max_running)
         journal.register()
         self._ends_at_once = trio.CancelScope()
         self.engine = await nursery.start(self._run, journal)

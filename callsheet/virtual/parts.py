@@ -32,7 +32,7 @@ def split(plan: Plan) -> list[Plan]:
 def _groups(plan: Plan) -> list[list[Planned]]:
     """Return the schedules by what ties them together: a task whose runs wait for each other, or one another's ends."""
     tied = {policy.name for policy in plan.tasks if policy.max_running is not None or policy.state == "task"}
-    if any("after" in planned.document["trigger"] for planned in plan.schedules):
+    if plan.max_running is not None or any("after" in planned.document["trigger"] for planned in plan.schedules):
         return [plan.schedules]
     groups: defaultdict[tuple[bool, str], list[Planned]] = defaultdict(list)
     for planned in plan.schedules:

@@ -11,7 +11,7 @@ from typing import Any
 
 import trio
 
-from callsheet.errors import Invalid
+from callsheet.errors import Invalid, Refused
 from callsheet.instants import SECOND
 from callsheet.simulation import Plan, Planned
 from callsheet.tasks import Registry
@@ -22,7 +22,7 @@ from callsheet.virtual.node import VirtualNode
 from callsheet.virtual.parts import split
 from callsheet.virtual.stand_in import Fates, stand_in
 from callsheet.virtual.tally import Line, Tally
-from storage.journal.commands import PauseSchedule, PutSchedule
+from storage.journal.commands import PauseSchedule, PutSchedule, SkipDue
 from storage.queries.reading import read, rows
 
 _OMITTED = (
@@ -66,11 +66,13 @@ def _calm_collector() -> Iterator[None]:
 async def _simulate(plan: Plan, clock: JumpingClock) -> Part:
     fates = Fates(plan.seed, plan.schedules)
     tasks = Registry(stand_in(policy, fates) for policy in plan.tasks)
-    node = VirtualNode.make(tasks, plan.start - 1, plan.seed)  # what is due at the start is part of it
+    node = VirtualNode.make(
+        tasks, plan.start - 1, plan.seed, plan.max_running
+    )  # what is due at the start is part of it
     tally = Tally(node.clock, {planned.id: Line() for planned in plan.schedules})
     async with trio.open_nursery() as nursery:
         await node.boot(nursery)
-        left_out = [note for planned in plan.schedules for note in await _put(node, planned)]
+        left_out = [note for planned in _in_order(plan.schedules) for note in await _put(node, planned)]
         node.watchers.append(tally.watch)
         over = trio.Event()
         clock.when_quiet(over.set)
@@ -83,6 +85,18 @@ async def _simulate(plan: Plan, clock: JumpingClock) -> Part:
     return part
 
 
+def _in_order(schedules: list[Planned]) -> list[Planned]:
+    """Return the schedules, each behind the one that it comes after."""
+    by_id = {planned.id: planned for planned in schedules}
+
+    def depth(planned: Planned | None, so_far: int = 0) -> int:
+        upstream = None if planned is None else planned.document["trigger"].get("after")
+        circle = so_far > len(by_id)  # it is refused when it is put
+        return so_far if upstream is None or circle else depth(by_id.get(upstream), so_far + 1)
+
+    return sorted(schedules, key=depth)
+
+
 async def _put(node: VirtualNode, planned: Planned) -> list[str]:
     """Put a schedule by the ordinary way; return why it was left out, if it was."""
     document = planned.document | {"input": planned.id}
@@ -91,7 +105,9 @@ async def _put(node: VirtualNode, planned: Planned) -> list[str]:
         await node.order(PutSchedule(planned.id, document))
         if planned.paused_until is not None and planned.paused_until > node.clock.now():
             await node.order(PauseSchedule(planned.id, until=planned.paused_until))
-    except Invalid as error:
+        for due in planned.skips if planned.paused_until is None else ():
+            await node.order(SkipDue(planned.id, at=due))
+    except (Invalid, Refused) as error:
         return [f"{planned.id} was left out: {error}"]
     return []
 

@@ -4,6 +4,8 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
 
+from attrs import evolve
+
 from callsheet.definition import Definition, document_of
 from callsheet.ids import lowest_id
 from callsheet.instants import SECOND, format_instant
@@ -29,6 +31,7 @@ def make_plan(
     end: int,
     seed: int = 0,
     resolution: int | None = None,
+    max_running: int | None = None,
     given: Mapping[str, list[Fate]] | None = None,
     tried: Mapping[str, Definition] | None = None,
 ) -> Plan:
@@ -37,19 +40,23 @@ def make_plan(
     `given` are durations by task or schedule. Invalid when it is more than a simulation takes on.
     """
     tried = tried or {}
-    plan = Plan(start, end, [], [], seed)
+    plan = Plan(start, end, [], [], seed, max_running=max_running)
     standing = [record for record in _standing(database) if record.id not in tried]
     kept = [record for record in standing if _acts(record, plan)]
-    definitions = {record.id: record.definition for record in kept} | dict(tried)
-    triggers = [definition.trigger for definition in definitions.values()]
+    definitions = {record.id: _remainder(record) for record in kept} | dict(tried)
+    triggers = [definition.plan for definition in definitions.values()]
     check_size(start, end, triggers)
     plan.resolution = fit_resolution(start, triggers) if resolution is None else resolution
     history = _history(database)
-    paused = {record.id: record.paused_until for record in kept}
+    records = {record.id: record for record in kept}
     for slug, definition in sorted(definitions.items()):
         own, shared = history(None, slug), history(definition.task, None)
         fates, source = fates_of(slug, definition.task, given or {}, own, shared)
-        plan.schedules.append(Planned(slug, document_of(definition), fates, source, paused.get(slug)))
+        record = records.get(slug)
+        until, skips = (
+            (None, []) if record is None else (record.paused_until, [due for due in record.skips if due >= start])
+        )
+        plan.schedules.append(Planned(slug, document_of(definition), fates, source, until, skips))
     for name in sorted({definition.task for definition in definitions.values()}):
         plan.tasks.append(_policy(name, tasks, plan))
     return plan
@@ -64,6 +71,11 @@ def _standing(database: Database) -> list[ScheduleRecord]:
         cursor = page.next
         if cursor is None:
             return found
+
+
+def _remainder(record: ScheduleRecord) -> Definition:
+    """Return what is left of a schedule: the runs that it had count no more."""
+    return evolve(record.definition, max_runs=record.runs_left)
 
 
 def _acts(record: ScheduleRecord, plan: Plan) -> bool:

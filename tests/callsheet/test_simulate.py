@@ -216,3 +216,33 @@ def test_the_report_says_it_in_words():
     assert "firings    4: 4 succeeded\n" in text
     assert "skipped    8 (overlap)\n" in text
     assert "2026-03-01T00:05:00Z to 2026-03-01T00:10:00Z (2)  a: skipped, overlap\n" in text
+
+
+def test_what_comes_after_another_schedule_comes_after_it_in_whichever_order_they_are_named():
+    follower = planned("a", {"after": "b", "on": "any"}, (60.0, "succeeded"))
+    answer = simulate(plan(follower, planned("b", {"cron": "0 * * * *"}, (1.0, "failed")), span=HOUR * 5))
+
+    assert [(one["schedule"], one["firings"]) for one in answer["schedules"]] == [("a", 5), ("b", 5)]
+    assert answer["assumptions"] == []
+
+
+def test_a_circle_is_left_out_and_said_so():
+    answer = simulate(plan(planned("a", {"after": "b"}), planned("b", {"after": "a"}), planned("c", {"every": "5m"})))
+
+    assert [note.split(" was left out")[0] for note in answer["assumptions"]] == ["a", "b"]
+
+
+def test_no_more_run_at_once_than_the_service_allows():
+    many = plan(*(planned(f"s{n}", {"cron": "0 * * * *"}, (600.0, "succeeded")) for n in range(4)), span=HOUR)
+    many.max_running = 2
+    answer = simulate(many)
+
+    assert (answer["peak"]["running"], answer["queued"], answer["firings"]) == (2, 2, 4)
+
+
+def test_runs_that_are_left_and_due_times_to_skip_are_as_the_schedule_has_them():
+    one = planned("a", {"cron": "0 * * * *"}, max_runs=2)
+    one.skips = [START + HOUR]
+    answer = simulate(plan(one))
+
+    assert (answer["firings"], answer["omissions"]) == (2, [{"fate": "skipped", "reason": "requested", "count": 1}])
