@@ -263,9 +263,34 @@ def test_every_link_leads_somewhere(page):
 
 
 def anchors(page):
-    """Return the anchors of a page's headings, as GitHub makes them."""
+    """Return the anchors of a page: those of its headings, as GitHub makes them, and its own."""
     headings = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
-    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+    own = set(re.findall(r'<a id="([^"]+)"></a>', page.read_text()))
+    return own | {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+HARD_EDGES = (  # of the design
+    "interval", "cron-clocks-go-forward", "cron-clocks-go-back", "at", "after", "strictly-forward",
+    "a-run-still-goes-on-overlap-skip", "overlap-queue", "overlap-replace", "overlap-allow", "skips-in-a-row", "update",
+    "delete", "pause", "downtime-catch-up-latest", "downtime-catch-up-all", "downtime-catch-up-none",
+    "trigger-now-while-one-runs", "retries", "time-out", "cancel", "it-does-not-end", "crash", "shutdown",
+    "task-gone-from-the-code", "stored-input-does-not-fit-any-more", "clock-set-back", "clock-set-forward-machine-asleep",
+    "age", "count", "explain", "simulate", "isolated", "command",
+)  # fmt: skip
+_EDGE = re.compile(r'\| <a id="([a-z0-9-]+)"></a>.+ \| \[`(.+?)`\]\((.+?)\) \| \[`(test_\w+)`\]\((.+?)\) \|')
+
+
+def test_every_hard_edge_is_a_place_on_the_page_that_leads_to_its_code_and_to_its_test():
+    page = ROOT / "docs/semantics.md"
+    lines = [line for line in page.read_text().splitlines() if line.startswith("| ") and not line.startswith("| edge")]
+    edges = [_EDGE.fullmatch(line) for line in lines]
+    assert [line for line, edge in zip(lines, edges, strict=True) if edge is None] == []
+    names = [edge[1] for edge in edges]
+    assert len(names) == len(set(names))
+    assert set(HARD_EDGES) <= set(names)
+    for edge in edges:
+        assert (page.parent / edge[3]).resolve() == ROOT / edge[2]
+        assert f"def {edge[4]}(" in (page.parent / edge[5]).read_text(), edge[4]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
