@@ -274,7 +274,8 @@ HARD_EDGES = (  # of the design
     "a-run-still-goes-on-overlap-skip", "overlap-queue", "overlap-replace", "overlap-allow", "skips-in-a-row", "update",
     "delete", "pause", "downtime-catch-up-latest", "downtime-catch-up-all", "downtime-catch-up-none",
     "trigger-now-while-one-runs", "retries", "time-out", "cancel", "it-does-not-end", "crash", "shutdown",
-    "task-gone-from-the-code", "stored-input-does-not-fit-any-more", "clock-set-back", "clock-set-forward-machine-asleep",
+    "task-gone-from-the-code", "stored-input-does-not-fit-any-more", "clock-set-back",
+    "clock-set-forward-machine-asleep",
     "age", "count", "explain", "simulate", "isolated", "command",
 )  # fmt: skip
 _EDGE = re.compile(r'\| <a id="([a-z0-9-]+)"></a>.+ \| \[`(.+?)`\]\((.+?)\) \| \[`(test_\w+)`\]\((.+?)\) \|')
