@@ -18,7 +18,12 @@ class EngineMaker(Protocol):
     """Makes a virtual engine, which is closed at the end of the test."""
 
     def __call__(
-        self, tasks: "Iterable[TaskSource]" = (), *, start: str | datetime = ..., seed: int = 0
+        self,
+        tasks: "Iterable[TaskSource]" = (),
+        *,
+        start: str | datetime = ...,
+        seed: int = 0,
+        max_running: int | None = None,
     ) -> "VirtualEngine": ...
 
 
@@ -34,8 +39,13 @@ def callsheet_engine() -> Iterator[EngineMaker]:
     with ExitStack() as engines:
 
         def make(
-            tasks: "Iterable[TaskSource]" = (), *, start: str | datetime = START, seed: int = 0
+            tasks: "Iterable[TaskSource]" = (),
+            *,
+            start: str | datetime = START,
+            seed: int = 0,
+            max_running: int | None = None,
         ) -> "VirtualEngine":
-            return engines.enter_context(VirtualEngine(tasks, start=start, seed=seed))
+            engine = VirtualEngine(tasks, start=start, seed=seed, max_running=max_running)
+            return engines.enter_context(engine)
 
         yield make

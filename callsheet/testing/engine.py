@@ -46,17 +46,24 @@ class VirtualEngine:
     their id or as an `Instance`. What is refused raises the errors of `callsheet.errors`, as the REST API would.
     """
 
-    def __init__(self, tasks: Iterable[TaskSource] = (), *, start: str | datetime = START, seed: int = 0) -> None:
+    def __init__(
+        self,
+        tasks: Iterable[TaskSource] = (),
+        *,
+        start: str | datetime = START,
+        seed: int = 0,
+        max_running: int | None = None,
+    ) -> None:
         self._tasks = _registry(tasks)
         self._loop = Loop(seed)
         try:
-            self._node = self._loop.call(self._open, _instant(start), seed)
+            self._node = self._loop.call(self._open, _instant(start), seed, max_running)
         except BaseException:
             self._loop.close()
             raise
 
-    async def _open(self, start: int, seed: int) -> VirtualNode:
-        node = VirtualNode.make(self._tasks, start, seed)
+    async def _open(self, start: int, seed: int, max_running: int | None) -> VirtualNode:
+        node = VirtualNode.make(self._tasks, start, seed, max_running)
         await node.boot(self._loop.nursery)
         return node
 
@@ -122,6 +129,27 @@ class VirtualEngine:
     def resume(self, id: str) -> Schedule:  # noqa: A002
         """Plan again, strictly in the future."""
         return values.schedule(self._order(commands.ResumeSchedule(id)))
+
+    def skip(self, id: str, count: int = 1, *, at: str | datetime | None = None) -> Schedule:  # noqa: A002
+        """Leave out the next due times, or the one at an instant."""
+        due = None if at is None else _instant(at)
+        return values.schedule(self._order(commands.SkipDue(id, count if due is None else None, due)))
+
+    def unskip(self, id: str, *, at: str | datetime | None = None) -> Schedule:  # noqa: A002
+        """Let a due time run after all, or every one that was to be skipped."""
+        return values.schedule(self._order(commands.UnskipDue(id, None if at is None else _instant(at))))
+
+    def backfill(
+        self,
+        id: str,  # noqa: A002
+        start: str | datetime,
+        end: str | datetime,
+        *,
+        overlap: str | None = None,
+    ) -> list[Instance]:
+        """Run what never ran of the due times from `start` to `end`; return its instances."""
+        filled = self._order(commands.BackfillSchedule(id, _instant(start), _instant(end), overlap))
+        return [self.instance(one.instance) for one in filled if one.instance is not None]
 
     def delete(self, id: str, *, running: str = "finish") -> None:  # noqa: A002
         """Fire it no more; `running="cancel"` cancels what runs."""
