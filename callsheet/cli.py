@@ -1,4 +1,4 @@
-"""The command line: `callsheet serve`."""
+"""The command line: `callsheet serve`, `callsheet openapi`."""
 
 import argparse
 import sys
@@ -12,7 +12,8 @@ from callsheet.settings import DEFAULT_DATABASE, LOG_FORMATS, read_settings
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code: 0 stopped as told, 78 refused to start, 70 gave up."""
     flags = vars(_parser().parse_args(arguments))
-    flags.pop("command")
+    if flags.pop("command") == "openapi":
+        return _print_openapi()
     try:
         settings = read_settings(flags)
     except RefusedToStart as error:
@@ -21,6 +22,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from callsheet.service import serve  # noqa: PLC0415 - half a second of imports that --help does not need
 
     return serve(settings)
+
+
+def _print_openapi() -> int:
+    import msgspec  # noqa: PLC0415 - as below
+
+    from web.app import create_app  # noqa: PLC0415
+    from web.openapi import document  # noqa: PLC0415
+
+    print(msgspec.json.format(msgspec.json.encode(document(create_app(None, insecure=False)))).decode())
+    return 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -51,6 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     serve.add_argument("--log-format", choices=LOG_FORMATS, help="how log lines look (console)")
     serve.add_argument("--node", metavar="NAME", help="name of this node (the host's name)")
+    commands.add_parser("openapi", help="print the OpenAPI document of the API", description="Print it as JSON.")
     return parser
 
 
