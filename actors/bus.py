@@ -8,6 +8,7 @@ from attrs import define, field
 
 from actors.inbox import answer, leave_nobody_waiting
 from actors.messages import Nudge, Order, TipmanMessage, Told
+from actors.meter import Meter
 from callsheet.errors import CallsheetError, GaveUp, Unavailable
 from storage.door import Door
 from storage.journal.facts import Fact, InstanceQueued, ScheduleChanged
@@ -38,6 +39,7 @@ class Bus:
     door: Door
     journal: Journal
     health: Health = field(factory=Health)
+    meter: Meter = field(factory=Meter)
 
 
 async def bus(ends: Bus) -> None:
@@ -79,13 +81,21 @@ async def _gather(inbox: trio.MemoryReceiveChannel[Order], kept: list[Order], pa
 
 async def _commit(ends: Bus, batch: list[Order]) -> list[Order]:
     """Commit a batch, answer and tell; return the orders that must be tried again."""
+    began = trio.current_time()
     applied, reason = await _apply(ends, batch)
+    _measure(ends.meter, trio.current_time() - began, len(batch), failed=reason is not None)
     for one, verdict in zip(batch, applied.verdicts, strict=False):
         _answer(one, verdict)
     ends.health.storage = reason
     if applied.facts:
         await _tell(ends, tuple(applied.facts))
     return [] if reason is None else _refuse(batch[len(applied.verdicts) :], reason)
+
+
+def _measure(meter: Meter, seconds: float, commands: int, *, failed: bool) -> None:
+    meter.transactions.add(seconds)
+    meter.batches.add(commands)
+    meter.failures += failed
 
 
 async def _apply(ends: Bus, batch: list[Order]) -> tuple[Applied, CallsheetError | None]:
@@ -120,6 +130,7 @@ async def _tell(ends: Bus, facts: tuple[Fact, ...]) -> None:
     if any(isinstance(fact, ScheduleChanged | InstanceQueued) for fact in facts):
         _offer(ends.scheduler, Nudge())
     _offer(ends.narrator, facts)
+    ends.meter.take(facts)
 
 
 def _offer(channel: trio.MemorySendChannel[Any], message: Any) -> None:

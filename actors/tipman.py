@@ -5,6 +5,7 @@ In memory means running, in the database means over, and what is in neither neve
 
 import heapq
 import logging
+from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
 from math import inf
@@ -17,10 +18,12 @@ from attrs import define, field
 from actors.inbox import answer, leave_nobody_waiting
 from actors.instance import Cancellation, Live, perform
 from actors.messages import (
+    Attendance,
     Census,
     InterruptAll,
     Order,
     Present,
+    RollCall,
     Sighting,
     StackOf,
     TipmanMessage,
@@ -81,6 +84,8 @@ async def _handle(own: Tipman, message: TipmanMessage, stage: trio.Nursery) -> N
             answer(reply_to, await_stack(live.trio_task) if live and live.trio_task else None)
         case Census(reply_to):
             answer(reply_to, _present(own))
+        case RollCall(reply_to):
+            answer(reply_to, _attendance(own))
         case WhenIdle(reply_to):
             own._asked_when_idle.append(reply_to)
         case InterruptAll(_):
@@ -188,6 +193,11 @@ def _sighting(live: Live | None) -> Sighting | None:
 def _present(own: Tipman) -> Present:
     stuck = tuple(instance for instance, live in own.directory.items() if live.stuck is not None)
     return Present(tuple(own.directory), stuck)
+
+
+def _attendance(own: Tipman) -> Attendance:
+    running = Counter(live.run.task for live in own.directory.values())
+    return Attendance(running, sum(live.stuck is not None for live in own.directory.values()))
 
 
 def _answer_idle(own: Tipman) -> None:

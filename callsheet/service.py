@@ -138,11 +138,10 @@ async def _run(parts: Parts, allowed: list[addresses.Allow], listeners: list[tri
         )
         dog = Watchdog(partial(_report_block, running.bus))
         dog.bound_the_end((settings.drain + AFTER_DRAIN, AFTER_DRAIN), partial(_last_words, parts.console))
-        site = Site(running, parts.database, parts.door, parts.tasks, parts.clock, parts.node.name, dog.lag)
+        site = Site(running, parts.database, parts.door, parts.tasks, parts.clock, parts.node.name, dog.lag, dog.lags)
         app = create_app(site, insecure=settings.insecure_no_auth)
-        await nursery.start(
-            partial(serve_http, app, host="", port=0, listeners=listeners, shutdown=quit_web, limits=WEB_LIMITS)
-        )
+        open_web = partial(serve_http, app, listeners=listeners, limits=WEB_LIMITS, live=site.traffic.connections)
+        await nursery.start(partial(open_web, host="", port=0, shutdown=quit_web))
         nursery.start_soon(_obey_signals, running, parts)
         nursery.start_soon(_fall_with, running, dog, parts.console)
         if settings.demo:

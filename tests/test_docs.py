@@ -20,13 +20,18 @@ from quart_trio import QuartTrio
 
 import callsheet
 import callsheet.tasks
+from actors.messages import Attendance
+from actors.meter import Meter
 from callsheet import cli, lifecycle, service
 from callsheet.errors import CallsheetError
+from callsheet.figures import Histogram
 from callsheet.settings import Settings
 from callsheet.tasks import Registry
 from storage.journal import facts
 from web import problems
 from web.app import create_app
+from web.exposition import Families
+from web.metrics import Snapshot
 from web.openapi import document
 
 ROOT = Path(__file__).parents[1]
@@ -94,6 +99,19 @@ def test_every_flag_and_variable_is_documented():
     for row in table:  # the variable beside a flag is that flag's own
         flag = re.search(r"--([a-z-]+)", row[0])[1]
         assert f"`CALLSHEET_{flag.upper().replace('-', '_')}`" in row[1]
+
+
+def test_every_metric_is_documented_with_its_type_and_labels():
+    idle = Histogram((1.0,))
+    snapshot = Snapshot(Meter(), "sqlite", True, Attendance({}, 0), {}, 0, {}, {}, idle, 0, {}, idle)
+    told = {
+        (family.name + "_total" * (family.type == "counter"), family.type, frozenset(family._labelnames))
+        for family in Families(snapshot).collect()
+        if family.name.startswith("callsheet_")
+    }
+    table = [row for row in rows(read("docs/reference/metrics.md")) if "`callsheet_" in row[0]]
+
+    assert {(row[0].strip(" `"), row[1].strip(), frozenset(re.findall(r"`(\w+)`", row[2]))) for row in table} == told
 
 
 def test_every_exit_code_is_documented():

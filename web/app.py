@@ -2,11 +2,12 @@
 
 from quart_trio import QuartTrio
 
-from web import guard, problems
+from web import guard, problems, traffic
 from web.apidocs import apidocs
 from web.asking import MAX_BATCH_BODY
 from web.due_times import due_times
 from web.instances import instances
+from web.metrics import metrics
 from web.operations import operations
 from web.schedules import schedules
 from web.site import Site
@@ -26,8 +27,10 @@ def create_app(site: Site | None, *, insecure: bool) -> QuartTrio:
     )
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False  # or it would redirect, to whatever Host the client named
+    if site is not None:
+        traffic.install(app, site.traffic)
     problems.install(app)
     guard.install(app, insecure=insecure)
-    for part in (schedules, due_times, instances, operations, apidocs):
+    for part in (schedules, due_times, instances, operations, metrics, apidocs):
         app.register_blueprint(part)
     return app

@@ -79,16 +79,18 @@ async def serve(
     shutdown: trio.Event,
     limits: Limits = STANDARD,
     listeners: list[trio.SocketListener] | None = None,
+    live: set[Any] | None = None,
     task_status: trio.TaskStatus[list[str]] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve `app` until `shutdown`, then end within `graceful_timeout`; raise RefusedToStart if we cannot listen.
 
-    Listens on `host` and `port`, or takes over `listeners` that are open already. Tells its addresses
+    Listens on `host` and `port`, or takes over `listeners` that are open already; `live` holds the connections that are
+    open, for others to count. Tells its addresses
     ("http://127.0.0.1:8080") once it answers. ASGI lifespan is not spoken, so Quart's `before_serving` and background
     tasks do not run: what lives as long as the service is an actor outside of it.
     """
     listeners = listeners or await listen(host, port)
-    server = _Server(app, limits)
+    server = _Server(app, limits, set() if live is None else live)
     async with trio.open_nursery() as connections:
         async with trio.open_nursery() as door:
             door.start_soon(partial(trio.serve_listeners, server.receive, listeners, handler_nursery=connections))
@@ -123,14 +125,14 @@ def url_of(listener: trio.SocketListener) -> str:
 class _Server:
     """All connections of one server."""
 
-    def __init__(self, app: ASGIFramework, limits: Limits) -> None:
+    def __init__(self, app: ASGIFramework, limits: Limits, live: set["_Connection"]) -> None:
         self._app = ASGIWrapper(app)
         self._limits = limits
         self._context = WorkerContext(None)
         self._config = Config()
         self._config.logger_class = _Log
         self._config.include_server_header = False
-        self._live: set[_Connection] = set()
+        self._live = live
         self._turning_away = 0
         soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         self._room = min(limits.max_connections, soft // 2 if soft > 0 else inf)

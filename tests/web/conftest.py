@@ -285,7 +285,7 @@ async def _open(nursery, running, database, door, tasks, clock, limits):
     site = Site(running, database, door, tasks, clock, "n1", lambda: api.lag)
     app = create_app(site, insecure=False)
     start = partial(
-        serve, app, host="127.0.0.1", port=0, shutdown=trio.Event(), limits=limits
+        serve, app, host="127.0.0.1", port=0, shutdown=trio.Event(), limits=limits, live=site.traffic.connections
     )
     [url] = await nursery.start(start)
     # Plain HTTP needs no certificates, and reading them takes longer than all the rest.
