@@ -10,6 +10,7 @@ from actors.inbox import answer, leave_nobody_waiting
 from actors.messages import Nudge, Order, TipmanMessage, Told
 from actors.meter import Meter
 from callsheet.errors import CallsheetError, GaveUp, Unavailable
+from callsheet.logs import told
 from storage.door import Door
 from storage.journal.facts import Fact, InstanceQueued, ScheduleChanged
 from storage.journal.journal import Applied, Interrupted, Journal, Verdict
@@ -104,10 +105,10 @@ async def _apply(ends: Bus, batch: list[Order]) -> tuple[Applied, CallsheetError
     except Interrupted as error:
         if isinstance(error.reason, GaveUp):
             raise error.reason from error
-        log.warning("%s", error.reason)
+        log.warning("%s", error.reason, extra=told("database.unavailable"))
         return error.applied, error.reason
     except Unavailable as error:
-        log.warning("%s", error)
+        log.warning("%s", error, extra=told("database.unavailable"))
         return Applied(), error
 
 
@@ -122,7 +123,8 @@ def _answer(one: Order, verdict: Verdict) -> None:
     if one.reply_to is not None:
         answer(one.reply_to, verdict)
     elif verdict.error is not None:
-        log.error("%s was refused: %s", type(one.command).__name__, verdict.error)
+        kind = type(one.command).__name__
+        log.error("%s was refused: %s", kind, verdict.error, extra=told("order.refused", command=kind))
 
 
 async def _tell(ends: Bus, facts: tuple[Fact, ...]) -> None:

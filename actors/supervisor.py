@@ -28,6 +28,7 @@ from actors.scheduler import LONGEST_WAIT, scheduler
 from actors.tipman import Tipman, tipman
 from callsheet.clock import Clock
 from callsheet.errors import GaveUp, Unavailable
+from callsheet.logs import told
 from callsheet.tasks import Task
 from storage.door import Door
 from storage.journal.commands import Drain, Recover, StopNode
@@ -160,7 +161,7 @@ async def restarted(
         try:
             await actor()
         except Exception as error:
-            log.exception("the %s crashed; it is started again", name)
+            log.exception("the %s crashed; it is started again", name, extra=told("actor.crashed", actor=name))
             crashes.append(trio.current_time())
             count[name] += 1
             while crashes[0] < crashes[-1] - budget.seconds:

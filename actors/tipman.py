@@ -33,6 +33,7 @@ from actors.messages import (
 )
 from actors.stack import await_stack, where_it_stands
 from callsheet.clock import Clock
+from callsheet.logs import told
 from callsheet.tasks import Task
 from storage.journal.commands import EndInstance, MarkStuck
 from storage.journal.facts import CancelRequested, Fact, InstanceEnded, InstanceStarted
@@ -130,7 +131,7 @@ async def _perform(own: Tipman, live: Live) -> None:
     except trio.Cancelled:
         raise
     except BaseException:
-        log.exception("the actor of instance %s failed", live.run.id)
+        log.exception("the actor of instance %s failed", live.run.id, extra=_about(live, "instance.actor_failed"))
         now = own.clock.now()
         error = b'{"type": "InternalError", "message": "the engine failed; see its log"}'
         with suppress(trio.BrokenResourceError):
@@ -181,9 +182,14 @@ async def _watch_clean_up(own: Tipman) -> None:
 
 async def _mark_stuck(own: Tipman, live: Live) -> None:
     live.stuck = where_it_stands(live.trio_task)
-    log.warning("instance %s of %s does not end: it stands at %s", live.run.id, live.run.task, live.stuck)
+    extra = _about(live, "instance.stuck", where=live.stuck)
+    log.warning("instance %s of %s does not end: it stands at %s", live.run.id, live.run.task, live.stuck, extra=extra)
     with suppress(trio.BrokenResourceError):
         await own.bus.send(Order(MarkStuck(live.run.id, live.stuck)))
+
+
+def _about(live: Live, event: str, **fields: object) -> dict[str, Any]:
+    return told(event, instance=live.run.id, schedule=live.run.schedule, task=live.run.task, **fields)
 
 
 def _sighting(live: Live | None) -> Sighting | None:

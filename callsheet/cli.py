@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from callsheet import __version__
 from callsheet.errors import RefusedToStart
-from callsheet.settings import DEFAULT_DATABASE, LOG_FORMATS, read_settings
+from callsheet.logs import FORMATS, LEVELS
+from callsheet.settings import DEFAULT_DATABASE, read_settings
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -60,7 +61,11 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument(
         "--insecure-no-auth", action="store_true", default=None, help="listen on other than loopback, unprotected"
     )
-    serve.add_argument("--log-format", choices=LOG_FORMATS, help="how log lines look (console)")
+    serve.add_argument(
+        "--log-format", choices=FORMATS, help="how log lines look (auto: console on a terminal, else json)"
+    )
+    serve.add_argument("--log-level", choices=LEVELS, help="the least that is logged (info)")
+    serve.add_argument("--access-log", action="store_true", default=None, help="log each request")
     serve.add_argument("--node", metavar="NAME", help="name of this node (the host's name)")
     commands.add_parser("openapi", help="print the OpenAPI document of the API", description="Print it as JSON.")
     return parser

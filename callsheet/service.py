@@ -3,6 +3,7 @@
 import gc
 import logging
 import os
+import socket
 from functools import partial
 
 import msgspec
@@ -23,6 +24,7 @@ from callsheet.console import Console, Opening, unblocked
 from callsheet.errors import GaveUp, RefusedToStart
 from callsheet.forks import close_in_children
 from callsheet.ids import IdMaker
+from callsheet.logs import told
 from callsheet.settings import Settings
 from callsheet.tasks import Registry
 from callsheet.watchdog import STOPS, Watchdog
@@ -51,7 +53,8 @@ def serve(settings: Settings) -> int:
     _calm_collector()
     code = STOPPED
     with unblocked() as console:
-        logs.configure(settings.log_format)
+        node = settings.node or socket.gethostname()
+        logs.configure(settings.log_format, settings.log_level, access_log=settings.access_log, node=node)
         try:
             with captured():
                 trio.run(_serve, settings, console)
@@ -62,7 +65,7 @@ def serve(settings: Settings) -> int:
         except* GaveUp as group:
             code = _complain(console, group, GAVE_UP)
         except* Exception as group:
-            log.critical("the service failed", exc_info=group)
+            log.critical("the service failed", exc_info=group, extra=told("service.failed"))
             code = _complain(console, group, GAVE_UP)
     return code
 
@@ -205,7 +208,7 @@ def _report_block(bus: trio.MemorySendChannel[Order], instance: str | None, seco
     try:
         bus.send_nowait(Order(KeepEvent("loop.blocked", data)))
     except (trio.WouldBlock, trio.BrokenResourceError):
-        log.warning("no room for the event loop.blocked")
+        log.warning("no room for the event loop.blocked", extra=told("event.dropped", instance=instance))
 
 
 async def _greet(parts: Parts, running: Engine, url: str) -> None:

@@ -1,15 +1,15 @@
 """What can be set from outside: flags over CALLSHEET_… variables over defaults."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from attrs import frozen
 
 from callsheet.errors import RefusedToStart
 from callsheet.instants import SECOND, parse_duration
+from callsheet.logs import FORMATS, LEVELS
 
 DEFAULT_DATABASE = "sqlite:///callsheet-data/callsheet.db"
-LOG_FORMATS = ("console", "json")
 
 
 @frozen
@@ -24,9 +24,11 @@ class Settings:
     drain: float = 20.0
     http_allow: tuple[str, ...] = ()
     insecure_no_auth: bool = False
-    log_format: str = "console"
+    log_format: str = "auto"
     node: str | None = None
     max_running: int | None = None
+    log_level: str = "info"
+    access_log: bool = False
 
 
 def read_settings(flags: Mapping[str, object], environment: Mapping[str, str] = os.environ) -> Settings:
@@ -84,10 +86,13 @@ def _several(value: object) -> tuple[str, ...]:
     return tuple(str(part).strip() for part in parts if str(part).strip())  # type: ignore[attr-defined]
 
 
-def _log_format(value: object) -> str:
-    if value not in LOG_FORMATS:
-        raise ValueError("must be one of " + ", ".join(LOG_FORMATS))
-    return str(value)
+def _one_of(words: tuple[str, ...]) -> Callable[[object], str]:
+    def convert(value: object) -> str:
+        if value not in words:
+            raise ValueError("must be one of " + ", ".join(words))
+        return str(value)
+
+    return convert
 
 
 _CONVERTERS = {
@@ -98,5 +103,7 @@ _CONVERTERS = {
     "insecure_no_auth": _flag,
     "tasks": _several,
     "http_allow": _several,
-    "log_format": _log_format,
+    "log_format": _one_of(FORMATS),
+    "log_level": _one_of(LEVELS),
+    "access_log": _flag,
 }

@@ -19,6 +19,7 @@ import trio
 
 from callsheet.capture import current_pen
 from callsheet.figures import SHORT, Histogram
+from callsheet.logs import told
 
 log = logging.getLogger("callsheet.watchdog")
 
@@ -142,7 +143,8 @@ class Watchdog:
         self._culprit, self._said_at = (name, where), time.monotonic()
         who = f"instance {name}" if name else "no instance"
         stack = "".join(traceback.format_stack(frame, limit=12)) if frame else ""
-        log.error("the event loop is blocked for %.1f s by %s at %s\n%s", blocked, who, where, stack)
+        extra = told("loop.blocked", instance=name, seconds=blocked, where=where)
+        log.error("the event loop is blocked for %.1f s by %s at %s\n%s", blocked, who, where, stack, extra=extra)
 
     def _end_process(self) -> None:
         held = self.lag() > BEAT

@@ -3,6 +3,7 @@
 `python tests/test_docs.py` writes the pictures of docs/reference/lifecycle.md anew.
 """
 
+import ast
 import fnmatch
 import inspect
 import json
@@ -130,6 +131,29 @@ def test_every_event_is_documented():
 
     documented = {word for word in first_words(read("docs/reference/events.md")) if "." in word}
     assert documented == told
+
+
+def test_every_line_of_log_has_an_event_that_is_documented_with_its_fields():
+    told = {}
+    for path in CODE:
+        for call in calls(path):
+            words = {keyword.arg for keyword in call.keywords if keyword.arg}
+            match ast.unparse(call.func).split("."):
+                case ["log" | "requests", "debug" | "info" | "warning" | "error" | "exception" | "critical"]:
+                    assert "extra" in words, ast.unparse(call)
+                case ["told"] if isinstance(call.args[0], ast.Constant):
+                    told[call.args[0].value] = words
+                case ["_about"] if len(call.args) > 1:
+                    told[call.args[1].value] = words | {"instance", "schedule", "task"}
+    table = [row for row in rows(read("docs/reference/logs.md")) if "`" in row[0]]
+
+    assert {row[0].strip(" `"): set(re.findall(r"`(\w+)`", row[2])) for row in table} == told
+    assert {row[1].strip() for row in table} <= {"debug", "info", "warning", "error", "critical"}
+
+
+def calls(path):
+    """Return all calls in a file of code."""
+    return [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
 
 
 def test_every_kind_of_problem_is_documented_with_its_status():

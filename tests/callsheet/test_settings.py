@@ -30,6 +30,8 @@ def test_every_setting_can_come_from_the_environment():
         "CALLSHEET_LOG_FORMAT": "json",
         "CALLSHEET_NODE": "n1",
         "CALLSHEET_MAX_RUNNING": "50",
+        "CALLSHEET_LOG_LEVEL": "warning",
+        "CALLSHEET_ACCESS_LOG": "1",
     }
     assert read_settings({}, environment) == Settings(
         "0.0.0.0",
@@ -43,6 +45,8 @@ def test_every_setting_can_come_from_the_environment():
         "json",
         "n1",
         50,
+        "warning",
+        True,
     )
     assert len(environment) == len(Settings.__annotations__)
 
@@ -72,7 +76,7 @@ def test_a_switch_takes_the_usual_words(text, flag):
         ("drain", "-1", "must be a duration"),
         ("drain", "inf", "must be a duration"),
         ("demo", "maybe", "must be true or false"),
-        ("log_format", "xml", "must be one of console, json"),
+        ("log_format", "xml", "must be one of auto, console, json"),
     ],
 )
 def test_what_is_wrong_is_named_by_flag_and_variable(name, value, sentence):

@@ -1,5 +1,6 @@
 """/openapi.json and /docs: the page works in a real browser, under its own policy, with nothing from outside."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -84,3 +85,9 @@ def _read(page, url):
     if "CALLSHEET_SCREENSHOT" in os.environ:
         page.screenshot(path=os.environ["CALLSHEET_SCREENSHOT"])
     return seen
+
+
+def test_the_command_line_prints_the_document():
+    done = subprocess.run([sys.executable, "-m", "callsheet", "openapi"], capture_output=True, check=True)
+
+    assert json.loads(done.stdout) == document(create_app(None, insecure=False))
