@@ -21,7 +21,7 @@ class Documented:
     """The contract of one view; types are those of callsheet.models and callsheet.bodies."""
 
     answers: Mapping[int, Any]  # status -> type, or several; None: empty; a text: its media type
-    query: Mapping[str, Any] = field(factory=dict)  # name -> type
+    query: Mapping[str, Any] = field(factory=dict)  # name -> type, or type and what it means
     body: Any = None
     optional: bool = False  # the body may be left out
     merge_patch: bool = False

@@ -44,7 +44,7 @@ async def upcoming_of_one(name: str) -> Response:
 
 
 @due_times.get("/v1/upcoming")
-@documented({200: models.Page[models.DueTime]}, query={"limit": PAGED["limit"], "until": models.Time})
+@documented({200: models.Page[models.DueTime]}, query={"limit": PAGED["limit"], "until": (models.Time, "due by then")})
 async def upcoming_of_all() -> Response:
     """Return the next due times of all schedules, soonest first."""
     query = Query()
@@ -96,7 +96,7 @@ async def skip(name: str) -> Response:
 @due_times.delete("/v1/schedules/<name>/skip")
 @documented(
     {200: models.Schedule},
-    query={"at": models.Time},
+    query={"at": (models.Time, "the due time; all of them if none is given")},
     conditions=("If-Match",),
     headers={"ETag": (200,)},
     problems=(409,),
@@ -112,7 +112,7 @@ async def unskip(name: str) -> Response:
 @due_times.post("/v1/schedules/<name>/backfill")
 @documented(
     {200: models.Backfill, 202: models.Backfill},
-    query={"dry_run": bool},
+    query={"dry_run": (bool, "only tell what would be done")},
     body=bodies.BackfillRange,
     problems=(409,),
 )
@@ -136,7 +136,7 @@ async def backfill(name: str) -> Response:
 
 
 @due_times.get("/v1/schedules/<name>/explain")
-@documented({200: models.Explanation}, query={"at": models.Time})
+@documented({200: models.Explanation}, query={"at": (models.Time, "the latest due time unless given")})
 async def explanation(name: str) -> Response:
     """Tell whether it was due at an instant, what happened and why, what comes next and what could stop it."""
     query = Query()

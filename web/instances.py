@@ -41,8 +41,8 @@ _PLACED = {"Location": (202,)}
         "task": bodies.Text,
         "schedule": bodies.Text,
         "tag": bodies.Text,
-        "since": models.Time,
-        "until": models.Time,
+        "since": (models.Time, "created then or later"),
+        "until": (models.Time, "created before"),
         **PAGED,
     },
 )

@@ -15,6 +15,7 @@ from web.documented import Documented, contract_of
 ALWAYS = (421, 422, 500, 503)  # a Host that is not ours, an unknown query name, a fault of ours, no database
 CHANGING = (403, 501, 507)
 WITH_BODY = (400, 408, 413, 415)
+TRY_AGAIN = (503, 507)
 SAFE = ("get", "head")
 
 _COMPONENT = "#/components/schemas/{name}"
@@ -117,9 +118,7 @@ def _operation(
     rule: Rule, method: str, view: Callable[..., Any], contract: Documented, refs: dict[Any, Any]
 ) -> dict[str, Any]:
     _, in_path = _path(rule)
-    query = [
-        {"name": name, "in": "query", "schema": msgspec.json.schema(kind)} for name, kind in contract.query.items()
-    ]
+    query = [_in_query(name, kind) for name, kind in contract.query.items()]
     conditions = [
         {"name": name, "in": "header", "description": _CONDITIONS[name], "schema": {"type": "string"}}
         for name in contract.conditions
@@ -133,6 +132,12 @@ def _operation(
     if contract.body is not None:
         found["requestBody"] = _body(contract, refs)
     return found | {"responses": _responses(method, bool(in_path), contract, refs)}
+
+
+def _in_query(name: str, kind: Any) -> dict[str, Any]:
+    kind, description = kind if isinstance(kind, tuple) else (kind, None)
+    found = {"name": name, "in": "query", "schema": msgspec.json.schema(kind)}
+    return found if description is None else found | {"description": description}
 
 
 def _body(contract: Documented, refs: dict[Any, Any]) -> dict[str, Any]:
@@ -156,8 +161,16 @@ def _refusals(paths: dict[str, dict[str, Any]]) -> dict[str, Any]:
     """Return the component of each refusal that any of the operations names."""
     operations = [operation for path in paths.values() for operation in path.values()]
     named = {int(status) for one in operations for status, answer in one["responses"].items() if "$ref" in answer}
-    content = {"application/problem+json": {"schema": {"$ref": _COMPONENT.format(name="Problem")}}}
-    return {_refusal(one): {"description": HTTPStatus(one).phrase, "content": content} for one in sorted(named)}
+    return {_refusal(status): _problem(status) for status in sorted(named)}
+
+
+def _problem(status: int) -> dict[str, Any]:
+    schema = {"$ref": _COMPONENT.format(name="Problem")}
+    found = {"description": HTTPStatus(status).phrase, "content": {"application/problem+json": {"schema": schema}}}
+    if status in TRY_AGAIN:
+        wait = {"description": "seconds until it may be tried again", "schema": {"type": "integer"}}
+        found["headers"] = {"Retry-After": wait}
+    return found
 
 
 def _problems(method: str, named: bool, contract: Documented) -> set[int]:

@@ -55,7 +55,10 @@ async def nodes() -> Response:
 
 
 @operations.get("/v1/stats")
-@documented({200: models.Stats}, query={"task": bodies.Text, "schedule": bodies.Text, "since": models.Time})
+@documented(
+    {200: models.Stats},
+    query={"task": bodies.Text, "schedule": bodies.Text, "since": (models.Time, "created then or later")},
+)
 async def stats() -> Response:
     """Return figures over the history."""
     query = Query()

@@ -83,7 +83,7 @@ async def create() -> Response:
 @schedules.put("/v1/schedules/<name>")
 @documented(
     {200: _SHOWN, 201: models.Schedule},
-    query={"dry_run": bool},
+    query={"dry_run": (bool, "only tell what would become of the due times")},
     body=bodies.ScheduleDocument,
     conditions=("If-Match", "If-None-Match"),
     problems=(409,),
@@ -118,7 +118,7 @@ async def get(name: str) -> Response:
 @schedules.patch("/v1/schedules/<name>")
 @documented(
     {200: _SHOWN},
-    query={"dry_run": bool},
+    query={"dry_run": (bool, "only tell what would become of the due times")},
     body=bodies.SchedulePatch,
     merge_patch=True,
     conditions=("If-Match",),
@@ -138,7 +138,7 @@ async def patch(name: str) -> Response:
 @schedules.delete("/v1/schedules/<name>")
 @documented(
     {204: None},
-    query={"running": Literal["cancel", "finish"]},
+    query={"running": (Literal["cancel", "finish"], "what becomes of what runs; finish unless given")},
     conditions=("If-Match",),
     problems=(409,),
 )
