@@ -12,6 +12,7 @@ from attrs import define, field
 
 from actors.messages import Order
 from callsheet.errors import Unavailable
+from callsheet.logs import told
 from storage.database import Database
 from storage.door import Door
 from storage.journal.commands import KeepEvent
@@ -64,7 +65,7 @@ async def _look(own: Auditor) -> None:
             for violation in part.violations:
                 await _tell(own, violation)
     except Unavailable as error:
-        log.info("the audit waits: %s", error)
+        log.info("the audit waits: %s", error, extra=told("audit.waits"))
 
 
 async def _tell(own: Auditor, violation: Violation) -> None:
@@ -73,7 +74,8 @@ async def _tell(own: Auditor, violation: Violation) -> None:
         return
     audit.told.add(violation)
     audit.broken[violation.kind] = audit.broken.get(violation.kind, 0) + 1
-    log.error("invariant broken (%s): %s", violation.kind, violation.sentence)
+    extra = told("invariant.broken", kind=violation.kind, schedule=violation.schedule, instance=violation.instance)
+    log.error("invariant broken (%s): %s", violation.kind, violation.sentence, extra=extra)
     data = {"kind": violation.kind, "sentence": violation.sentence}
     if violation.schedule is not None:
         data["schedule"] = violation.schedule

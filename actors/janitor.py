@@ -16,6 +16,7 @@ from actors.messages import Order
 from callsheet.clock import Clock
 from callsheet.errors import Unavailable
 from callsheet.instants import SECOND
+from callsheet.logs import told
 from callsheet.retention import Keep
 from storage.database import Database
 from storage.door import Door
@@ -69,7 +70,7 @@ async def _look(own: Janitor) -> None:
         for walk in WALKS:
             gone += await _go_on(own, walk, now)
     except Unavailable as error:
-        log.info("history waits: %s", error)
+        log.info("history waits: %s", error, extra=told("history.waits"))
     # events alone are not worth an event: there would be no end to them
     if gone != Pruned(events=gone.events):
         await own.bus.send(Order(KeepEvent("history.pruned", msgspec.json.encode(asdict(gone)))))

@@ -11,7 +11,7 @@ engine
 """
 
 import logging
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from functools import partial
@@ -26,11 +26,13 @@ from actors.bus import Bus, Health, bus
 from actors.inbox import ask, order
 from actors.janitor import EVERY, Janitor, janitor
 from actors.messages import Census, InterruptAll, Nudge, Order, Present, TipmanMessage, WhenIdle
+from actors.meter import Meter
 from actors.narrator import narrator
 from actors.scheduler import LONGEST_WAIT, scheduler
 from actors.tipman import Tipman, tipman
 from callsheet.clock import Clock, VirtualClock
 from callsheet.errors import GaveUp, Unavailable
+from callsheet.logs import told
 from callsheet.retention import Keep
 from callsheet.tasks import Task
 from callsheet.workers import Pool
@@ -85,6 +87,8 @@ class Engine:
     stopped: trio.Event = field(factory=trio.Event)  # all is written down; what is `left` never ended
     falling: trio.Event = field(factory=trio.Event)  # a part has ended, and the others are being cancelled
     failure: BaseException | None = None  # why
+    meter: Meter = field(factory=Meter)
+    queues: dict[str, trio.MemorySendChannel[Any]] = field(factory=dict)  # by who reads them
 
     @property
     def takes_orders(self) -> bool:
@@ -111,19 +115,21 @@ async def engine(
     to_scheduler, nudges = trio.open_memory_channel[Nudge](1)
     to_narrator, facts = trio.open_memory_channel[tuple[Fact, ...]](NARRATOR_ROOM if write else 0)
     shared = Engine(to_bus, to_tipman, to_scheduler, Health())
+    shared.queues = {"bus": to_bus, "tipman": to_tipman, "scheduler": to_scheduler, "narrator": to_narrator}
     async with trio.open_nursery() as tree:
-        writer = Bus(bus_inbox, to_tipman, to_scheduler, to_narrator, door, journal, shared.health)
+        writer = Bus(bus_inbox, to_tipman, to_scheduler, to_narrator, door, journal, shared.health, shared.meter)
         tree.start_soon(_part, shared, partial(bus, writer))
         # A process knows real time only: on a clock that jumps, isolated tasks run in this one, as in `run`.
         workers = None if isinstance(clock, VirtualClock) else Pool()
         directory = Tipman(tipman_inbox, to_bus, tasks, clock, rules.cleanup_timeout, workers)
         tree.start_soon(_part, shared, partial(tipman, directory))
         if write is not None:
-            tree.start_soon(_part, shared, partial(restarted, "narrator", partial(narrator, facts, write)))
+            show = partial(narrator, facts, write)
+            tree.start_soon(_part, shared, partial(restarted, "narrator", show, count=shared.meter.restarts))
         shared.lost = await _recover(to_bus)
         planner = trio.CancelScope()
         look = partial(scheduler, nudges, to_bus, clock, clock.now(), rules.longest_wait)
-        tree.start_soon(_part, shared, partial(_within, planner, look))
+        tree.start_soon(_part, shared, partial(_within, planner, look, shared.meter))
         _keep_house(tree, shared, journal.database, door, clock, rules)
         shared.ready = True
         task_status.started(shared)
@@ -152,9 +158,9 @@ async def _part(shared: Engine, actor: Callable[[], Awaitable[None]]) -> None:
         raise
 
 
-async def _within(scope: trio.CancelScope, actor: Callable[[], Awaitable[None]]) -> None:
+async def _within(scope: trio.CancelScope, actor: Callable[[], Awaitable[None]], meter: Meter) -> None:
     with scope:
-        await restarted("scheduler", actor)
+        await restarted("scheduler", actor, count=meter.restarts)
 
 
 async def _recover(to_bus: trio.MemorySendChannel[Order]) -> int:
@@ -168,15 +174,19 @@ async def _recover(to_bus: trio.MemorySendChannel[Order]) -> int:
             return lost
 
 
-async def restarted(name: str, actor: Callable[[], Awaitable[None]], budget: Budget = Budget()) -> None:
-    """Run an actor and start it again when it crashes; GaveUp once its budget is used up."""
+async def restarted(
+    name: str, actor: Callable[[], Awaitable[None]], budget: Budget = Budget(), count: Counter[str] | None = None
+) -> None:
+    """Run an actor and start it again when it crashes; GaveUp once its budget is used up. `count` counts by name."""
+    count = Counter() if count is None else count
     crashes: deque[float] = deque()
     while True:
         try:
             await actor()
         except Exception as error:
-            log.exception("the %s crashed; it is started again", name)
+            log.exception("the %s crashed; it is started again", name, extra=told("actor.crashed", actor=name))
             crashes.append(trio.current_time())
+            count[name] += 1
             while crashes[0] < crashes[-1] - budget.seconds:
                 crashes.popleft()
             await trio.sleep(min(0.1 * 2 ** len(crashes), 2.0))

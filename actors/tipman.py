@@ -5,6 +5,7 @@ In memory means running, in the database means over, and what is in neither neve
 
 import heapq
 import logging
+from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
 from math import inf
@@ -17,10 +18,12 @@ from attrs import define, field
 from actors.inbox import answer, leave_nobody_waiting
 from actors.instance import Cancellation, Live, perform
 from actors.messages import (
+    Attendance,
     Census,
     InterruptAll,
     Order,
     Present,
+    RollCall,
     Sighting,
     StackOf,
     TipmanMessage,
@@ -29,6 +32,7 @@ from actors.messages import (
     WhereIs,
 )
 from callsheet.clock import Clock
+from callsheet.logs import told
 from callsheet.tasks import Task
 from callsheet.tasks.stack import await_stack, where_it_stands
 from callsheet.workers import Pool, Worker
@@ -84,6 +88,8 @@ async def _handle(own: Tipman, message: TipmanMessage, stage: trio.Nursery) -> N
             _tell_stack(own.directory.get(instance), reply_to, stage)
         case Census(reply_to):
             answer(reply_to, _present(own))
+        case RollCall(reply_to):
+            answer(reply_to, _attendance(own))
         case WhenIdle(reply_to):
             own._asked_when_idle.append(reply_to)
         case InterruptAll(_):
@@ -128,7 +134,7 @@ async def _perform(own: Tipman, live: Live) -> None:
     except trio.Cancelled:
         raise
     except BaseException:
-        log.exception("the actor of instance %s failed", live.run.id)
+        log.exception("the actor of instance %s failed", live.run.id, extra=_about(live, "instance.actor_failed"))
         now = own.clock.now()
         error = b'{"type": "InternalError", "message": "the engine failed; see its log"}'
         with suppress(trio.BrokenResourceError):
@@ -192,9 +198,14 @@ async def _ask_worker(worker: Worker, reply_to: trio.MemorySendChannel[list[str]
 
 async def _mark_stuck(own: Tipman, live: Live) -> None:
     live.stuck = where_it_stands(live.trio_task)
-    log.warning("instance %s of %s does not end: it stands at %s", live.run.id, live.run.task, live.stuck)
+    extra = _about(live, "instance.stuck", where=live.stuck)
+    log.warning("instance %s of %s does not end: it stands at %s", live.run.id, live.run.task, live.stuck, extra=extra)
     with suppress(trio.BrokenResourceError):
         await own.bus.send(Order(MarkStuck(live.run.id, live.stuck)))
+
+
+def _about(live: Live, event: str, **fields: object) -> dict[str, Any]:
+    return told(event, instance=live.run.id, schedule=live.run.schedule, task=live.run.task, **fields)
 
 
 def _sighting(live: Live | None) -> Sighting | None:
@@ -204,6 +215,11 @@ def _sighting(live: Live | None) -> Sighting | None:
 def _present(own: Tipman) -> Present:
     stuck = tuple(instance for instance, live in own.directory.items() if live.stuck is not None)
     return Present(tuple(own.directory), stuck)
+
+
+def _attendance(own: Tipman) -> Attendance:
+    running = Counter(live.run.task for live in own.directory.values())
+    return Attendance(running, sum(live.stuck is not None for live in own.directory.values()))
 
 
 def _answer_idle(own: Tipman) -> None:

@@ -1,4 +1,4 @@
-"""The command line: `callsheet serve` and `callsheet simulate`."""
+"""The command line: `callsheet serve`, `callsheet simulate`, `callsheet openapi`."""
 
 import argparse
 import sys
@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from callsheet import __version__
 from callsheet.errors import RefusedToStart
-from callsheet.settings import DEFAULT_DATABASE, LOG_FORMATS, RUN_WORKER, read_settings
+from callsheet.logs import FORMATS, LEVELS
+from callsheet.settings import DEFAULT_DATABASE, RUN_WORKER, read_settings
 from callsheet.timetable.zones import tzdata_version
 
 
@@ -20,6 +21,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from callsheet.virtual import command  # noqa: PLC0415 - as below
 
         return command.run(options)
+    if options.command == "openapi":
+        return _print_openapi()
     flags = vars(options)
     flags.pop("command")
     try:
@@ -37,6 +40,16 @@ def _work(arguments: list[str]) -> int:
     from callsheet.workers import child  # noqa: PLC0415 - as above
 
     child.main(int(descriptor))
+    return 0
+
+
+def _print_openapi() -> int:
+    import msgspec  # noqa: PLC0415 - as below
+
+    from web.app import create_app  # noqa: PLC0415
+    from web.openapi import document  # noqa: PLC0415
+
+    print(msgspec.json.format(msgspec.json.encode(document(create_app(None, insecure=False)))).decode())
     return 0
 
 
@@ -69,12 +82,17 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument(
         "--insecure-no-auth", action="store_true", default=None, help="listen on other than loopback, unprotected"
     )
-    serve.add_argument("--log-format", choices=LOG_FORMATS, help="how log lines look (console)")
+    serve.add_argument(
+        "--log-format", choices=FORMATS, help="how log lines look (auto: console on a terminal, else json)"
+    )
+    serve.add_argument("--log-level", choices=LEVELS, help="the least that is logged (info)")
+    serve.add_argument("--access-log", action="store_true", default=None, help="log each request")
     serve.add_argument("--node", metavar="NAME", help="name of this node (the host's name)")
     serve.add_argument("--keep-for", metavar="90d", help="how long ended instances stay; off: for ever (90d)")
     serve.add_argument("--keep-last", metavar="N", help="how many ended runs of each schedule stay (off: any number)")
     serve.add_argument("--keep-events", metavar="7d", help="how long events stay; off: for ever (7d)")
     _add_simulate(commands)
+    commands.add_parser("openapi", help="print the OpenAPI document of the API", description="Print it as JSON.")
     return parser
 
 

@@ -3,6 +3,7 @@
 import gc
 import logging
 import os
+import socket
 from functools import partial
 
 import msgspec
@@ -23,6 +24,7 @@ from callsheet.console import Console, Opening, unblocked
 from callsheet.errors import GaveUp, RefusedToStart
 from callsheet.forks import close_in_children
 from callsheet.ids import IdMaker
+from callsheet.logs import told
 from callsheet.retention import Keep
 from callsheet.settings import Settings
 from callsheet.tasks import Registry
@@ -52,7 +54,8 @@ def serve(settings: Settings) -> int:
     _calm_collector()
     code = STOPPED
     with unblocked() as console:
-        logs.configure(settings.log_format)
+        node = settings.node or socket.gethostname()
+        logs.configure(settings.log_format, settings.log_level, access_log=settings.access_log, node=node)
         try:
             with captured():
                 trio.run(_serve, settings, console)
@@ -63,7 +66,7 @@ def serve(settings: Settings) -> int:
         except* GaveUp as group:
             code = _complain(console, group, GAVE_UP)
         except* Exception as group:
-            log.critical("the service failed", exc_info=group)
+            log.critical("the service failed", exc_info=group, extra=told("service.failed"))
             code = _complain(console, group, GAVE_UP)
     return code
 
@@ -148,12 +151,12 @@ async def _run(parts: Parts, allowed: list[addresses.Allow], listeners: list[tri
             parts.clock,
             parts.node.name,
             dog.lag,
-            settings.max_running,
+            dog.lags,
+            max_running=settings.max_running,
         )
         app = create_app(site, insecure=settings.insecure_no_auth)
-        await nursery.start(
-            partial(serve_http, app, host="", port=0, listeners=listeners, shutdown=quit_web, limits=WEB_LIMITS)
-        )
+        open_web = partial(serve_http, app, listeners=listeners, limits=WEB_LIMITS, live=site.traffic.connections)
+        await nursery.start(partial(open_web, host="", port=0, shutdown=quit_web))
         nursery.start_soon(_obey_signals, running, parts)
         nursery.start_soon(_fall_with, running, dog, parts.console)
         if settings.demo:
@@ -217,7 +220,7 @@ def _report_block(bus: trio.MemorySendChannel[Order], instance: str | None, seco
     try:
         bus.send_nowait(Order(KeepEvent("loop.blocked", data)))
     except (trio.WouldBlock, trio.BrokenResourceError):
-        log.warning("no room for the event loop.blocked")
+        log.warning("no room for the event loop.blocked", extra=told("event.dropped", instance=instance))
 
 
 async def _greet(parts: Parts, running: Engine, url: str) -> None:

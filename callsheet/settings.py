@@ -1,16 +1,16 @@
 """What can be set from outside: flags over CALLSHEET_… variables over defaults."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from attrs import frozen
 
 from callsheet.errors import RefusedToStart
 from callsheet.instants import SECOND, parse_duration
+from callsheet.logs import FORMATS, LEVELS
 from callsheet.retention import DEFAULT as KEPT
 
 DEFAULT_DATABASE = "sqlite:///callsheet-data/callsheet.db"
-LOG_FORMATS = ("console", "json")
 RUN_WORKER = "run-worker"
 """The command by which a one-file binary starts its worker processes: it has no interpreter to call."""
 
@@ -28,12 +28,14 @@ class Settings:
     http_allow: tuple[str, ...] = ()
     allow_commands: bool = False
     insecure_no_auth: bool = False
-    log_format: str = "console"
+    log_format: str = "auto"
     node: str | None = None
     max_running: int | None = None
     keep_for: int | None = KEPT.age
     keep_last: int | None = KEPT.last
     keep_events: int | None = KEPT.events
+    log_level: str = "info"
+    access_log: bool = False
 
 
 def read_settings(flags: Mapping[str, object], environment: Mapping[str, str] = os.environ) -> Settings:
@@ -106,10 +108,13 @@ def _several(value: object) -> tuple[str, ...]:
     return tuple(str(part).strip() for part in parts if str(part).strip())  # type: ignore[attr-defined]
 
 
-def _log_format(value: object) -> str:
-    if value not in LOG_FORMATS:
-        raise ValueError("must be one of " + ", ".join(LOG_FORMATS))
-    return str(value)
+def _one_of(words: tuple[str, ...]) -> Callable[[object], str]:
+    def convert(value: object) -> str:
+        if value not in words:
+            raise ValueError("must be one of " + ", ".join(words))
+        return str(value)
+
+    return convert
 
 
 _CONVERTERS = {
@@ -121,7 +126,9 @@ _CONVERTERS = {
     "allow_commands": _flag,
     "tasks": _several,
     "http_allow": _several,
-    "log_format": _log_format,
+    "log_format": _one_of(FORMATS),
+    "log_level": _one_of(LEVELS),
+    "access_log": _flag,
     "keep_for": _kept_for,
     "keep_last": _kept_last,
     "keep_events": _kept_for,

@@ -4,6 +4,7 @@
 """
 
 import argparse
+import ast
 import fnmatch
 import inspect
 import json
@@ -22,13 +23,19 @@ from quart_trio import QuartTrio
 import callsheet
 import callsheet.tasks
 import callsheet.testing
+from actors.messages import Attendance
+from actors.meter import Meter
 from callsheet import cli, lifecycle, service
 from callsheet.errors import CallsheetError
+from callsheet.figures import Histogram
 from callsheet.settings import Settings
 from callsheet.tasks import Registry
 from storage.journal import facts
 from web import problems
 from web.app import create_app
+from web.exposition import Families
+from web.metrics import Snapshot
+from web.openapi import document
 
 ROOT = Path(__file__).parents[1]
 REFERENCE = ROOT / "docs" / "reference"
@@ -75,9 +82,10 @@ def test_every_route_is_documented_and_every_documented_route_exists():
 
 
 def test_every_field_of_an_answer_is_documented():
-    source = read("web/representations.py")
-    names = set(re.findall(r'^ +"([a-z_]+)":', source, re.MULTILINE)) | set(re.findall(r'body\["([a-z_]+)"\]', source))
-    documented = set(re.findall(r"`([a-z_0-9]+)`", read("docs/reference/rest.md")))
+    components = document(create_app(None, insecure=False))["components"]["schemas"]
+    names = {name for schema in components.values() for name in schema.get("properties", ())}
+    pages = "".join(read(f"docs/reference/{page}.md") for page in ("rest", "errors"))
+    documented = set(re.findall(r"`([a-z_0-9]+)`", pages)) | set(re.findall(r'"([a-z_]+)"', pages))
 
     assert names - documented == set()
 
@@ -134,6 +142,19 @@ def test_every_field_of_a_simulation_is_documented():
     assert set(re.findall(r'"([a-z_]+)":', source)) - documented == set()
 
 
+def test_every_metric_is_documented_with_its_type_and_labels():
+    idle = Histogram((1.0,))
+    snapshot = Snapshot(Meter(), "sqlite", True, Attendance({}, 0), {}, 0, {}, {}, idle, 0, {}, idle)
+    told = {
+        (family.name + "_total" * (family.type == "counter"), family.type, frozenset(family._labelnames))
+        for family in Families(snapshot).collect()
+        if family.name.startswith("callsheet_")
+    }
+    table = [row for row in rows(read("docs/reference/metrics.md")) if "`callsheet_" in row[0]]
+
+    assert {(row[0].strip(" `"), row[1].strip(), frozenset(re.findall(r"`(\w+)`", row[2]))) for row in table} == told
+
+
 def test_every_exit_code_is_documented():
     codes = {service.STOPPED, service.GAVE_UP, service.REFUSED, 2}
     documented = section(read("docs/reference/settings.md"), "Exit codes")
@@ -150,6 +171,29 @@ def test_every_event_is_documented():
 
     documented = {word for word in first_words(read("docs/reference/events.md")) if "." in word}
     assert documented == told
+
+
+def test_every_line_of_log_has_an_event_that_is_documented_with_its_fields():
+    told = {}
+    for path in CODE:
+        for call in calls(path):
+            words = {keyword.arg for keyword in call.keywords if keyword.arg}
+            match ast.unparse(call.func).split("."):
+                case ["log" | "requests", "debug" | "info" | "warning" | "error" | "exception" | "critical"]:
+                    assert "extra" in words, ast.unparse(call)
+                case ["told"] if isinstance(call.args[0], ast.Constant):
+                    told[call.args[0].value] = words
+                case ["_about"] if len(call.args) > 1:
+                    told[call.args[1].value] = words | {"instance", "schedule", "task"}
+    table = [row for row in rows(read("docs/reference/logs.md")) if "`" in row[0]]
+
+    assert {row[0].strip(" `"): set(re.findall(r"`(\w+)`", row[2])) for row in table} == told
+    assert {row[1].strip() for row in table} <= {"debug", "info", "warning", "error", "critical"}
+
+
+def calls(path):
+    """Return all calls in a file of code."""
+    return [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
 
 
 def test_every_kind_of_problem_is_documented_with_its_status():

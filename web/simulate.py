@@ -4,12 +4,14 @@ from typing import Any
 
 from quart import Blueprint, Response
 
+from callsheet import bodies, models
 from callsheet.definition import Definition, check_positive, check_slug, define
 from callsheet.errors import FieldError, Invalid
 from callsheet.instants import MINUTE, parse_duration
 from callsheet.simulation import check_span, read_durations
 from storage.queries.simulation import make_plan
 from web.asking import Fields, body_object, instant, no_query
+from web.documented import documented
 from web.site import Site, site
 
 simulation = Blueprint("simulation", __name__)
@@ -18,6 +20,7 @@ _MOST_SEED = 2**53
 
 
 @simulation.post("/v1/simulate")
+@documented({200: models.Simulation}, body=bodies.Simulate)
 async def simulate() -> Response:
     """Simulate what is planned, or what would be."""
     no_query()

@@ -136,3 +136,9 @@ def unfinished(database: Database) -> list[UUID]:
     """Return the instances that have not ended."""
     sql = "SELECT id FROM instance WHERE state IN ('queued', 'running')"
     return [as_uuid(database, row[0]) for row in read(database, lambda db: rows(db, sql))]
+
+
+def count_queued(database: Database) -> int:
+    """Return how many instances wait for their turn."""
+    found = read(database, lambda db: rows(db, "SELECT count(*) FROM instance WHERE state = 'queued'"))
+    return int(found[0][0])

@@ -35,6 +35,8 @@ def test_every_setting_can_come_from_the_environment():
         "CALLSHEET_KEEP_FOR": "30d",
         "CALLSHEET_KEEP_LAST": "500",
         "CALLSHEET_KEEP_EVENTS": "off",
+        "CALLSHEET_LOG_LEVEL": "warning",
+        "CALLSHEET_ACCESS_LOG": "1",
     }
     assert read_settings({}, environment) == Settings(
         "0.0.0.0",
@@ -52,6 +54,8 @@ def test_every_setting_can_come_from_the_environment():
         30 * DAY,
         500,
         None,
+        "warning",
+        True,
     )
     assert len(environment) == len(Settings.__annotations__)
 
@@ -81,7 +85,7 @@ def test_a_switch_takes_the_usual_words(text, flag):
         ("drain", "-1", "must be a duration"),
         ("drain", "inf", "must be a duration"),
         ("demo", "maybe", "must be true or false"),
-        ("log_format", "xml", "must be one of console, json"),
+        ("log_format", "xml", "must be one of auto, console, json"),
         ("keep_for", "a while", 'must be a duration like "90d", or "off"'),
         ("keep_for", "-1d", 'must be a duration like "90d", or "off"'),
         ("keep_last", "1.5", 'must be a number of runs, or "off"'),
