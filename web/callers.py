@@ -1,10 +1,12 @@
 """/v1/tokens and /v1/audit: who may call, and who changed what."""
 
 from functools import partial
-from typing import Any
+from typing import Annotated, Any
 
+from msgspec import Meta
 from quart import Blueprint, Response
 
+from callsheet import bodies, models
 from callsheet.errors import FieldError
 from callsheet.instants import parse_duration
 from callsheet.tokens import ROLES, check_name, hash_of, new_token
@@ -15,13 +17,18 @@ from storage.queries.tokens import list_tokens
 from storage.records import TokenRecord
 from web import representations as show
 from web.asking import Fields, Query, body_object, choice_of, instant, no_query
+from web.documented import PAGED, documented
 from web.replies import Reply, reply
 from web.site import site
 
 callers = Blueprint("callers", __name__)
 
 
+Action = Annotated[str, Meta(extra_json_schema={"enum": list(ACTIONS)})]
+
+
 @callers.get("/v1/tokens")
+@documented({200: models.Page[models.Token]}, query=PAGED)
 async def tokens() -> Response:
     """List all API keys without the keys, the newest first."""
     query = Query()
@@ -33,6 +40,7 @@ async def tokens() -> Response:
 
 
 @callers.post("/v1/tokens")
+@documented({201: models.Token}, body=bodies.NewToken)
 async def create() -> Response:
     """Make an API key; it is in this answer and nowhere else, not even in the answer kept for an idempotency key."""
     no_query()
@@ -54,6 +62,7 @@ async def create() -> Response:
 
 
 @callers.delete("/v1/tokens/<name>")
+@documented({204: None})
 async def revoke(name: str) -> Response:
     """Let an API key in no more, from this moment on."""
     no_query()
@@ -61,6 +70,17 @@ async def revoke(name: str) -> Response:
 
 
 @callers.get("/v1/audit")
+@documented(
+    {200: models.Page[models.AuditEntry]},
+    query={
+        "by": (bodies.Text, "the name of who asked for it"),
+        "action": Action,
+        "schedule": bodies.Text,
+        "since": (models.Time, "then or later"),
+        "until": (models.Time, "before"),
+        **PAGED,
+    },
+)
 async def audit() -> Response:
     """Return who changed what, the newest first."""
     query = Query()

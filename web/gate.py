@@ -9,6 +9,7 @@ from attrs import define, field
 from quart import Response, current_app, g, request
 
 from callsheet.errors import CallsheetError
+from callsheet.logs import told
 from callsheet.tokens import KEYLESS, Caller, may
 from web.keyring import Keyring
 from web.pace import Pace, Quota
@@ -107,7 +108,8 @@ class Gate:
         if not quota.welcome:
             raise TooMany("Too many wrong API keys came from your address.", quota.wait)
         if quota.left == 0:
-            log.warning("many wrong API keys come from %s; they are answered 429 for a while", address)
+            extra = told("keys.many_wrong", client=address)
+            log.warning("many wrong API keys come from %s; they are answered 429 for a while", address, extra=extra)
         raise Unauthenticated("That is no API key of this service: it is wrong, revoked or expired.", wrong=True)
 
     def _slow_down(self, caller: Caller) -> None:

@@ -4,10 +4,12 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
+from msgspec import UNSET
 from quart import Blueprint, Response
 
 from actors.inbox import ask
 from actors.messages import StackOf
+from callsheet import bodies, models
 from callsheet.errors import FieldError, Invalid, Unknown
 from callsheet.lifecycle import INSTANCE_STATES, OUTCOMES
 from storage.journal.commands import (
@@ -17,11 +19,11 @@ from storage.journal.commands import (
     Start,
     StartInstances,
 )
-from storage.journal.facts import instance_uri
 from storage.queries import instances as queries
 from storage.records import Page
 from web import representations as show
 from web.asking import MAX_BATCH_BODY, Fields, Query, body_object, instance_id, no_query, reason
+from web.documented import PAGED, documented
 from web.gate import caller_at_hand
 from web.replies import Reply, reply
 from web.site import site
@@ -30,8 +32,24 @@ from web.waits import finished, whole_instance
 
 instances = Blueprint("instances", __name__)
 
+_STARTED = {200: models.Instance, 202: models.Started}
+_PLACED = {"Location": (200, 202)}
+
 
 @instances.get("/v1/instances")
+@documented(
+    {200: models.Page[models.Instance]},
+    query={
+        "state": models.InstanceState,
+        "outcome": models.Outcome,
+        "task": bodies.Text,
+        "schedule": bodies.Text,
+        "tag": bodies.Text,
+        "since": (models.Time, "created then or later"),
+        "until": (models.Time, "created before"),
+        **PAGED,
+    },
+)
 async def index() -> Response:
     """List the history, newest first."""
     query = Query()
@@ -49,6 +67,7 @@ async def index() -> Response:
 
 
 @instances.post("/v1/instances")
+@documented(_STARTED, body=bodies.Start, waits=True, headers=_PLACED, problems=(404, 409))
 async def start() -> Response:
     """Start an instance now."""
     no_query()
@@ -62,6 +81,7 @@ async def start() -> Response:
 
 
 @instances.post("/v1/instances/batch")
+@documented({202: models.BatchStarted}, body=bodies.StartBatch, problems=(409,))
 async def start_batch() -> Response:
     """Start up to 10,000 instances, all or none."""
     no_query()
@@ -76,6 +96,7 @@ async def start_batch() -> Response:
 
 
 @instances.post("/v1/instances/cancel")
+@documented({202: models.Count}, body=bodies.CancelMatching)
 async def cancel_matching() -> Response:
     """Cancel every unfinished instance of a task, a schedule or a tag."""
     no_query()
@@ -86,17 +107,19 @@ async def cancel_matching() -> Response:
         fields.errors.append(FieldError("", "must name a task, a schedule or a tag"))
     fields.close()
     command = CancelInstances(task, schedule, tag, why, caller_at_hand().name)
-    return (await site().change(command, lambda count: reply({"count": count}, 202))).response()
+    return (await site().change(command, lambda count: reply(models.Count(count), 202))).response()
 
 
 @instances.get("/v1/instances/<name>")
+@documented({200: models.Instance})
 async def get(name: str) -> Response:
-    """Look an instance up as the TIPMan does: in memory it runs, in the database it is over, else it never existed."""
+    """Look an instance up as the TIPMan does: in memory it runs, in the database it is over, else there is none."""
     no_query()
     return show.respond(await whole_instance(instance_id(name)))
 
 
 @instances.post("/v1/instances/<name>/cancel")
+@documented({200: models.Instance, 202: models.Instance}, body=bodies.CancelReason, optional=True)
 async def cancel(name: str) -> Response:
     """Cancel an instance; 200 when it is over already."""
     no_query()
@@ -110,6 +133,7 @@ async def cancel(name: str) -> Response:
 
 
 @instances.post("/v1/instances/<name>/rerun")
+@documented(_STARTED, body=bodies.Nothing, optional=True, waits=True, headers=_PLACED, problems=(409,))
 async def rerun(name: str) -> Response:
     """Start a new instance with the same task and input."""
     no_query()
@@ -119,18 +143,21 @@ async def rerun(name: str) -> Response:
 
 
 @instances.get("/v1/instances/<name>/outputs")
+@documented({200: models.Page[models.Output]}, query=PAGED)
 async def outputs(name: str) -> Response:
     """Return what an instance sent, in order."""
     return await _said(name, queries.list_outputs, show.output)
 
 
 @instances.get("/v1/instances/<name>/log")
+@documented({200: models.Page[models.LogLine]}, query=PAGED)
 async def log(name: str) -> Response:
     """Return what an instance logged, in order."""
     return await _said(name, queries.list_log, show.log_line)
 
 
 @instances.get("/v1/instances/<name>/stack")
+@documented({200: models.Stack})
 async def stack(name: str) -> Response:
     """Tell where an instance stands in its code right now."""
     no_query()
@@ -138,7 +165,7 @@ async def stack(name: str) -> Response:
     frames = await ask(site().engine.tipman, partial(StackOf, wanted))
     if frames is None:
         await site().read(queries.get_instance, wanted)
-    return show.respond({"running": frames is not None, "frames": frames or []})
+    return show.respond(models.Stack(frames is not None, frames or []))
 
 
 async def _said(name: str, query: Any, representation: Any) -> Response:
@@ -150,14 +177,13 @@ async def _said(name: str, query: Any, representation: Any) -> Response:
 
 
 def _accepted(started: UUID, task: str | None) -> Reply:
-    uri = str(instance_uri(started))
-    body = {"id": str(started), "uri": uri} | ({} if task is None else {"task": task})
+    uri = show.instance_uri(started)
+    body = models.Started(id=str(started), uri=uri, task=UNSET if task is None else task)
     return reply(body, 202, Location=uri)
 
 
 def _all_accepted(started: list[UUID]) -> Reply:
-    names = [str(one) for one in started]
-    return reply({"items": [{"id": name, "uri": f"/v1/instances/{name}"} for name in names]}, 202)
+    return reply(models.BatchStarted([models.Started(id=str(one), uri=show.instance_uri(one)) for one in started]), 202)
 
 
 def _text(value: Any) -> str:

@@ -43,6 +43,8 @@ class Reply:
         response = Response(self.body, self.status)
         if self.body:
             response.headers["Content-Type"] = "application/json"
+        else:
+            del response.headers["Content-Type"]
         response.headers.update(self.headers)
         if self.replayed:
             response.headers["Idempotency-Replayed"] = "true"

@@ -15,6 +15,11 @@ NEEDED = {
     ("GET", "/v1/stats"): "viewer",
     ("GET", "/v1/upcoming"): "viewer",
     ("GET", "/v1/audit"): "viewer",
+    ("POST", "/v1/simulate"): "viewer",  # it changes nothing
+    ("GET", "/metrics"): "viewer",
+    ("GET", "/openapi.json"): "viewer",
+    ("GET", "/docs"): "viewer",
+    ("GET", "/docs/<name>"): "viewer",
     ("GET", "/v1/instances"): "viewer",
     ("GET", "/v1/instances/<name>"): "viewer",
     ("GET", "/v1/instances/<name>/outputs"): "viewer",

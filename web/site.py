@@ -2,35 +2,31 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, TypeVar, cast
 
 import trio
 from attrs import field, frozen
-from quart import current_app, g, request
+from quart import current_app, g
 
 from actors.inbox import order
 from actors.supervisor import Engine
+from callsheet.apart import Simulator
 from callsheet.clock import Clock
-from callsheet.errors import CallsheetError, KeyReused, Unavailable
+from callsheet.errors import KeyReused, Unavailable
+from callsheet.figures import SHORT, Histogram
 from callsheet.tasks import Registry
 from storage.database import Database
 from storage.door import Door
-from storage.journal.commands import Command, IdempotencyKey, Kept, OnBehalf, PlanChange
+from storage.journal.commands import Command, IdempotencyKey, Kept, OnBehalf
 from web.gate import caller_at_hand
 from web.replies import KeyInFlight, Reply, idempotency_key
+from web.traffic import Traffic
 from web.waiting_room import WaitingRoom
 
 T = TypeVar("T")
 
 ANSWER = 25.0  # seconds that a client waits for a commit before it is told that nobody knows
-
-
-class NotYet(CallsheetError):
-    """The request relies on something that is not there yet."""
-
-    status = 501
-    kind = "not-there-yet"
-    title = "That is not there yet"
 
 
 @frozen
@@ -44,6 +40,10 @@ class Site:
     clock: Clock
     node: str
     lag: Callable[[], float]  # seconds by which the event loop was late lately
+    lags: Histogram = field(factory=partial(Histogram, SHORT))  # of the loop, since the start (seconds)
+    traffic: Traffic = field(factory=Traffic)
+    max_running: int | None = None  # of all tasks together
+    simulator: Simulator = field(factory=Simulator)
     room: WaitingRoom = field(factory=WaitingRoom)
     in_flight: dict[str, str] = field(factory=dict)  # idempotency keys that are being worked on
 
@@ -65,9 +65,7 @@ class Site:
         return Reply.of(answer.text, replayed=answer.replayed) if isinstance(answer, Kept) else show(answer)
 
     async def order(self, command: Command, *, starts: bool = False) -> Any:
-        """Have something written down and return the journal's answer, of which nothing can be kept under a key."""
-        if "Idempotency-Key" in request.headers and not isinstance(command, PlanChange):
-            raise NotYet("This address does not know Idempotency-Key: what is sent twice is done twice.")
+        """Ask the journal for what changes nothing, such as a dry run; asked twice it does no harm."""
         return await self._order(OnBehalf(command, caller_at_hand().name, g.get("request_id")), starts=starts)
 
     async def _order(self, command: OnBehalf, *, starts: bool) -> Any:

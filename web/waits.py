@@ -10,6 +10,7 @@ from quart import Response, request
 
 from actors.inbox import ask
 from actors.messages import WhereIs
+from callsheet import models
 from callsheet.errors import Unknown
 from storage.queries import instances as queries
 from web import representations as show
@@ -19,7 +20,7 @@ from web.site import site
 LONGEST_WAIT = 60  # seconds
 
 
-async def whole_instance(wanted: UUID) -> dict[str, Any]:
+async def whole_instance(wanted: UUID) -> models.Instance:
     """Return an instance with its first outputs, as the TIPMan and the database know it."""
     seen = await ask(site().engine.tipman, partial(WhereIs, wanted))
     record, sent = await site().read(_with_outputs, wanted)

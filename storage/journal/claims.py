@@ -13,6 +13,7 @@ from typing import Any
 from callsheet.errors import Unavailable
 from callsheet.firing import Omitted, advance, decide, fire_time, standing
 from callsheet.instants import SECOND
+from callsheet.logs import told
 from storage.dialect import Row
 from storage.journal.commands import Claim
 from storage.journal.facts import Looked, ScheduleChanged
@@ -89,7 +90,9 @@ class _Tally:
             assert due.next_due is not None
             decision = decide(planned_of(work, due, due.next_due, obstacle), self._now, self._awake_since)
         except Exception as error:
-            log.exception("schedule %s blocked: its trigger failed", due.id)
+            log.exception(
+                "schedule %s blocked: its trigger failed", due.id, extra=told("trigger.failed", schedule=due.id)
+            )
             self._moves.append(_failed(work, due, error))
             return
         carry_out(work, due, decision, "schedule")

@@ -4,7 +4,7 @@ from typing import ClassVar
 from uuid import UUID
 
 import msgspec
-from attrs import frozen
+from attrs import astuple, frozen
 
 from callsheet.instants import format_instant
 
@@ -253,6 +253,21 @@ class Looked:
     next_fire: int | None
     fired: int
     omitted: int
+
+
+@frozen
+class Pruned:
+    """The answer to Prune: how many rows of each kind are gone."""
+
+    instances: int = 0
+    omissions: int = 0
+    schedules: int = 0
+    nodes: int = 0
+    events: int = 0
+
+    def __add__(self, other: "Pruned") -> "Pruned":
+        """Add up two answers."""
+        return Pruned(*(mine + others for mine, others in zip(astuple(self), astuple(other), strict=True)))
 
 
 _encoder = msgspec.json.Encoder()

@@ -7,7 +7,7 @@ import msgspec
 from pony import orm
 
 from callsheet.definition import Definition, check_slug, define, document_of, merge_patch
-from callsheet.errors import FieldError, Invalid, Outdated, Refused, Unknown
+from callsheet.errors import FieldError, Invalid, Outdated, Refused, Unavailable, Unknown
 from callsheet.firing import Omitted, advance, fire_time, standing
 from callsheet.instants import format_instant
 from callsheet.lifecycle import UNFINISHED
@@ -166,6 +166,8 @@ def check_version(row: Any, if_match: tuple[int, ...] | None) -> None:
 
 def _create(work: Work, slug: str, definition: Definition, old: Any) -> ScheduleRecord:
     """Write a new schedule; over a deleted one, versions and due times go on from where they were."""
+    if definition.run_on_create and work.draining:  # before anything is written
+        raise Unavailable("The service is stopping and starts nothing new.")
     columns = _columns(definition)
     if old is None:
         row = work.entities.Schedule(

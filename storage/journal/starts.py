@@ -46,8 +46,8 @@ def trigger_schedule(work: Work, command: TriggerSchedule) -> UUID:
         raise Unknown("schedule", command.schedule)
     name, stored, timeout, tags, overlap = row
     task = _still_there(work, name)
-    in_turn = _by_overlap(work, command.schedule, command.overlap or overlap)
     given = _own_input(task, command.input) if command.input is not None else _stored_input(task, stored)
+    in_turn = _by_overlap(work, command.schedule, command.overlap or overlap)  # last, as it may cancel what goes on
     start = Start(name, given, timeout, tuple(msgspec.json.decode(tags)))
     return start_one(work, start, cause="manual", schedule=command.schedule, in_turn=in_turn)
 

@@ -3,6 +3,7 @@
 import pytest
 
 from callsheet.errors import Invalid, Refused, Unknown
+from callsheet.tasks import Registry
 from storage.journal.commands import BackfillSchedule, PauseSchedule, PutSchedule, ResumeSchedule
 
 
@@ -104,6 +105,19 @@ def test_an_omission_that_was_counted_under_another_trigger_is_left_alone(gap):
     left = {one.left_out for one in ask(gap, 20, 50)}
     assert left == {"trigger_changed"}
     assert ("missed", 20, 50, 4) in gap.fates()
+
+
+def test_a_backfill_of_what_cannot_run_is_refused_and_leaves_the_account_as_it_is(gap, tasks):
+    before = gap.fates()
+    gap.boot(Registry([one for one in tasks.values() if one.name != "noop"]))
+    with pytest.raises(Refused, match="cannot run: task_missing"):
+        ask(gap, 1, 60)
+    assert gap.fates() == before
+
+
+def test_an_omission_that_was_counted_under_another_trigger_with_as_many_due_times_is_left_alone(gap):
+    gap.ask(PutSchedule("s", {"task": "noop", "trigger": {"every": "10s", "anchor": "2026-11-23T12:00:05Z"}}))
+    assert {one.left_out for one in ask(gap, 20, 50)} == {"trigger_changed"}
 
 
 def test_a_range_that_is_too_long_in_the_future_or_upside_down_is_refused(gap):

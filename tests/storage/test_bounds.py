@@ -2,9 +2,9 @@
 
 import pytest
 
-from callsheet.errors import Invalid
+from callsheet.errors import Invalid, Unavailable, Unknown
 from callsheet.instants import format_instant
-from storage.journal.commands import DeleteSchedule, PatchSchedule, PutSchedule, SkipDue, TriggerSchedule
+from storage.journal.commands import DeleteSchedule, Drain, PatchSchedule, PutSchedule, SkipDue, TriggerSchedule
 from storage.queries.schedules import upcoming_of
 
 
@@ -102,6 +102,14 @@ def test_run_on_create_runs_once_and_no_update_does(bench):
 
     assert bench.started == []
     assert len(bench.instances()) == 1
+
+
+def test_a_schedule_that_cannot_run_at_its_creation_for_the_service_stops_is_not_made(bench):
+    bench.ask(Drain())
+    with pytest.raises(Unavailable):
+        bench.put(run_on_create=True)
+    with pytest.raises(Unknown):
+        bench.schedule()
 
 
 def test_the_run_at_creation_is_in_the_way_like_any_other_and_counts(bench):

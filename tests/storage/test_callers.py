@@ -30,7 +30,7 @@ EVERY = {"task": "noop", "trigger": {"every": "10s"}}
 # what the engine tells itself, and what changes nothing: nobody asks for it over HTTP
 UNASKED = {
     "EndInstance", "KeepOutput", "KeepLog", "MarkStuck", "KeepEvent", "Claim", "PlanChange", "Recover", "Drain",
-    "StopNode",
+    "StopNode", "Prune",
 }  # fmt: skip
 
 

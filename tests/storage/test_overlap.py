@@ -2,7 +2,7 @@
 
 import pytest
 
-from callsheet.errors import Refused
+from callsheet.errors import Invalid, Refused
 from storage.journal.commands import CancelInstance, Drain, TriggerSchedule
 from storage.journal.facts import CancelRequested
 
@@ -108,6 +108,15 @@ def test_a_run_by_hand_can_replace_what_goes_on(bench):
 
     assert [one.id for one in bench.started] in ([second], [])
     assert bench.instance(first).cancel_by == "api"
+
+
+def test_a_run_by_hand_that_is_refused_for_its_input_has_replaced_nothing(bench):
+    bench.put(task="greet", input={"name": "Ada"}, overlap="replace", every="1h")
+    bench.ask(TriggerSchedule("s"))
+    with pytest.raises(Invalid):
+        bench.ask(TriggerSchedule("s", input=b'{"name":7}'))
+
+    assert [(one.state, one.cancel_at) for one in bench.instances()] == [("running", None)]
 
 
 def test_who_waits_for_a_turn_waits_on_after_a_restart(bench):

@@ -14,6 +14,7 @@ from attrs import evolve
 from callsheet import Out, task
 from callsheet.instants import SECOND
 from callsheet.lifecycle import OUTCOMES
+from callsheet.retention import Keep
 from callsheet.tasks import Registry
 from storage.journal.commands import (
     BackfillSchedule,
@@ -29,6 +30,7 @@ from storage.journal.commands import (
     PatchSchedule,
     PauseSchedule,
     PlanChange,
+    Prune,
     RerunInstance,
     ResumeSchedule,
     RevokeToken,
@@ -39,6 +41,7 @@ from storage.journal.commands import (
     TriggerSchedule,
     UnskipDue,
 )
+from storage.queries import history, invariants
 from storage.queries.audit import AuditFilter, list_audit
 from storage.queries.explain import explain
 from storage.queries.instances import Filter, first_outputs, list_instances, list_log, list_outputs, unfinished
@@ -143,6 +146,7 @@ def work(bench):
     bench.ask(DeleteSchedule("noop", cancel_running=True))
     bench.put("noop")
     call(bench)
+    clear_away(bench)
     bench.ask(StopNode())
 
 
@@ -168,6 +172,20 @@ def plan_ahead(bench):
     bench.ask(BackfillSchedule("line", bench.clock.now() - 60 * SECOND, bench.clock.now()))
     bench.write("DELETE FROM known_task")
     bench.boot()
+
+
+def clear_away(bench):
+    """Look for history that may go, have some deleted, and check what is left."""
+    bench.write("UPDATE schedule SET keep_for = 1 WHERE id = 'noop'")
+    keep, now = Keep(age=SECOND, last=1, events=SECOND), bench.clock.now() + 90 * SECOND
+    assert all(walk(bench.database, keep, now, None).prunes for walk in history.WALKS)
+    bench.put("bare")
+    bench.ask(DeleteSchedule("bare"))
+    ended = [one.id for one in bench.instances(states=OUTCOMES)]
+    gone = bench.ask(Prune(tuple(ended[-2:]), (1, 2), ("noop", "bare"), (bench.journal._node.boot,), (1, 2)))
+    assert (gone.instances, gone.schedules, gone.events) == (2, 1, 2)
+    for walk in invariants.WALKS:
+        invariants.check_slice(bench.database, walk)
 
 
 def look(bench):
@@ -245,6 +263,7 @@ INSERT INTO task_state SELECT 'key' || n, '{}', 1, gen_random_uuid(), n FROM gen
 INSERT INTO idempotency SELECT 'id' || n, 'f', 'a', n FROM generate_series(1, 4000) n;
 INSERT INTO audit SELECT gen_random_uuid(), n, 'caller' || mod(n, 9), 'action' || mod(n, 9), 's' || mod(n, 3000) + 1,
     NULL, '{}' FROM generate_series(1, 8000) n;
+INSERT INTO event (at, type, data) SELECT n, 'instance.ended', '{}' FROM generate_series(1, 8000) n;
 """
 
 
