@@ -111,12 +111,20 @@ def commands():
     return cli._parser()._subparsers._group_actions[0].choices
 
 
+def actions_of(parser):
+    """Yield all that a command takes, with what its own commands take."""
+    for action in parser._actions:
+        yield action
+        for inner in action.choices.values() if isinstance(action, argparse._SubParsersAction) else ():
+            yield from actions_of(inner)
+
+
 def test_every_flag_of_every_other_command_is_documented():
     text = read("docs/reference/settings.md")
 
     for name, parser in commands().items():
         if name != "serve":
-            actions = [action for action in parser._actions if action.help != argparse.SUPPRESS]
+            actions = [action for action in actions_of(parser) if action.help != argparse.SUPPRESS]
             flags = {option for action in actions for option in action.option_strings if option.startswith("--")}
             documented = first_words(section(text, f"`callsheet {name}`"))
             assert {re.search(r"--[a-z-]+", word)[0] for word in documented if "--" in word} == flags - {"--help"}

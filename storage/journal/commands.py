@@ -326,8 +326,8 @@ class OnBehalf(Command):
 class Prune(Command):
     """Command: delete this history, as far as it may go; answered with Pruned.
 
-    `omissions` are ids, `schedules` those of which nothing but the row is left, `nodes` boots, and `events` the first
-    and the last of a row of them.
+    `omissions` are ids, `schedules` those of which nothing but the row is left, `nodes` boots, `events` the first and
+    the last of a row of them, and `audit` ids of entries.
     """
 
     instances: tuple[UUID, ...] = ()
@@ -335,9 +335,11 @@ class Prune(Command):
     schedules: tuple[str, ...] = ()
     nodes: tuple[UUID, ...] = ()
     events: tuple[int, int] | None = None
+    audit: tuple[UUID, ...] = ()
 
     @property
     def weight(self) -> int:
         """Return about how many rows go, not counting what instances said."""
         events = 0 if self.events is None else self.events[1] - self.events[0] + 1
-        return len(self.instances) + len(self.omissions) + len(self.schedules) + len(self.nodes) + events
+        named = (self.instances, self.omissions, self.schedules, self.nodes, self.audit)
+        return sum(map(len, named)) + events

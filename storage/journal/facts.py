@@ -264,6 +264,7 @@ class Pruned:
     schedules: int = 0
     nodes: int = 0
     events: int = 0
+    audit: int = 0
 
     def __add__(self, other: "Pruned") -> "Pruned":
         """Add up two answers."""

@@ -7,6 +7,7 @@ database itself. `BOUNDED` lists the few that may read more than an index tells 
 import json
 import re
 from itertools import product
+from uuid import UUID
 
 import pytest
 from attrs import evolve
@@ -182,7 +183,8 @@ def clear_away(bench):
     bench.put("bare")
     bench.ask(DeleteSchedule("bare"))
     ended = [one.id for one in bench.instances(states=OUTCOMES)]
-    gone = bench.ask(Prune(tuple(ended[-2:]), (1, 2), ("noop", "bare"), (bench.journal._node.boot,), (1, 2)))
+    boots, nobody = (bench.journal._node.boot,), (UUID(int=0),)
+    gone = bench.ask(Prune(tuple(ended[-2:]), (1, 2), ("noop", "bare"), boots, (1, 2), nobody))
     assert (gone.instances, gone.schedules, gone.events) == (2, 1, 2)
     for walk in invariants.WALKS:
         invariants.check_slice(bench.database, walk)

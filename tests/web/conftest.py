@@ -200,6 +200,12 @@ class Api:
                 await trio.sleep(0.002)
         return found
 
+    async def counted(self, event, times):
+        """Wait until an event was counted so many times: what can be read already is counted a moment later."""
+        with trio.fail_after(20):
+            while self.engine.meter.facts[event] < times:
+                await trio.sleep(0.002)
+
     async def wrong(self, request, status=422):
         """Send a request that is to be refused; return the pointers of its problem, in order."""
         body = self.problem(await request, status)
