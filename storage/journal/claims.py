@@ -102,6 +102,7 @@ def _resumed(work: Work, due: Due) -> tuple[Any, ...]:
     """Return where a schedule stands whose pause has run out: active, strictly in the future."""
     following = advance(due.plan, max(work.now, due.last_due or 0))  # the ledger may be ahead of a clock set back
     state = standing(due.plan, following, due.runs_left)
+    following = following if state == "active" else None  # max_runs may have been lowered during the pause
     work.facts.append(ScheduleChanged(due.id, "resumed", due.version, "the pause has run out"))
     fire = fire_time(due.id, due.plan, following, due.jitter)
     return due.last_due, following, fire, state, None, None, due.run_count, due.skips, due.id

@@ -4,7 +4,15 @@ import pytest
 
 from callsheet.errors import Invalid, Unavailable, Unknown
 from callsheet.instants import format_instant
-from storage.journal.commands import DeleteSchedule, Drain, PatchSchedule, PutSchedule, SkipDue, TriggerSchedule
+from storage.journal.commands import (
+    DeleteSchedule,
+    Drain,
+    PatchSchedule,
+    PauseSchedule,
+    PutSchedule,
+    SkipDue,
+    TriggerSchedule,
+)
 from storage.queries.schedules import upcoming_of
 
 
@@ -121,6 +129,19 @@ def test_the_run_at_creation_is_in_the_way_like_any_other_and_counts(bench):
 
     assert [row[0] for row in bench.fates()] == ["skipped", "ran"]
     assert bench.schedule().state == "finished"
+
+
+def test_a_pause_that_runs_out_plans_nothing_when_max_runs_was_reached_meanwhile(bench):
+    bench.put(max_runs=3)
+    for _ in range(2):
+        bench.end(*bench.claim_after(10))
+    bench.ask(PauseSchedule("s", until=bench.clock.now() + 5_000_000))
+    bench.ask(PatchSchedule("s", {"max_runs": 1}))
+    bench.claim_after(6)
+    bench.claim_after(30)
+
+    assert (bench.schedule().state, bench.schedule().next_due) == ("finished", None)
+    assert [row[0] for row in bench.fates()] == ["ran", "ran"]
 
 
 def test_a_schedule_that_is_created_again_counts_from_the_start(bench):
