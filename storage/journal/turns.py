@@ -9,9 +9,9 @@
 | `missing:NAME` | whose task is not in the code | nobody, until it is back |
 
 An instance stands in one line at a time, the first one that holds it up; lines are first come, first served. Whatever
-holds up a line is an unfinished instance, and its end looks at that line again (settling.py). That may be one that runs,
-or one that was first in the line, moved on to a later one and keeps the place for which it was called: so no more of a
-line move on than can begin, however long it is.
+holds up a line is an unfinished instance, and its end looks at that line again (settling.py). It runs, or it was the
+first of the line, moved on to a later one and keeps the place for which it was called: so no more of a line move on
+than can begin, however long it is.
 """
 
 from typing import Any

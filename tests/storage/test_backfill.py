@@ -123,14 +123,6 @@ def test_a_backfill_of_what_cannot_run_is_refused_and_leaves_the_account_as_it_i
     assert gap.fates() == before
 
 
-def test_a_backfill_that_comes_too_late_for_a_service_that_stops_leaves_the_account_as_it_is(gap):
-    before = gap.fates()
-    gap.ask(Drain())
-    with pytest.raises(Unavailable):
-        ask(gap, 1, 60, overlap="allow")
-    assert gap.fates() == before
-
-
 def test_an_omission_that_was_counted_under_another_trigger_with_as_many_due_times_is_left_alone(gap):
     gap.ask(PutSchedule("s", {"task": "noop", "trigger": {"every": "10s", "anchor": "2026-11-23T12:00:05Z"}}))
     assert {one.left_out for one in ask(gap, 20, 50)} == {"trigger_changed"}
