@@ -13,10 +13,12 @@ from typing import Any
 from callsheet.errors import Unavailable
 from callsheet.firing import Omitted, advance, decide, fire_time, standing
 from callsheet.instants import SECOND
+from callsheet.timetable import trigger_of
 from storage.dialect import Row
 from storage.journal.commands import Claim
 from storage.journal.facts import Looked, ScheduleChanged
 from storage.journal.firings import DUE_COLUMNS, MOVE, Due, carry_out, moved, obstacle_of, planned_of
+from storage.journal.followers import lacks_upstream
 from storage.journal.ledger import record_omission
 from storage.journal.starts import release
 from storage.journal.work import Work
@@ -104,8 +106,10 @@ def _resumed(work: Work, due: Due) -> tuple[Any, ...]:
     state = standing(due.plan, following, due.runs_left)
     following = following if state == "active" else None  # max_runs may have been lowered during the pause
     work.facts.append(ScheduleChanged(due.id, "resumed", due.version, "the pause has run out"))
-    fire = fire_time(due.id, due.plan, following, due.jitter)
-    return due.last_due, following, fire, state, None, None, due.run_count, due.skips, due.id
+    fire, reason = fire_time(due.id, due.plan, following, due.jitter), None
+    if state == "active" and lacks_upstream(work, trigger_of(due.plan)):
+        state, reason = "blocked", "upstream_deleted"
+    return due.last_due, following, fire, state, reason, None, due.run_count, due.skips, due.id
 
 
 def _failed(work: Work, due: Due, error: Exception) -> tuple[Any, ...]:
