@@ -9,7 +9,9 @@ from storage.records import ScheduleRecord
 
 def compare(before: ScheduleRecord | None, definition: Definition, now: int, until: int) -> Difference:
     """Return what a new definition does to the due times after `now`, by the rules that a real change goes by."""
-    return difference(_course_now(before, now), course_then(before, definition, now), until)
+    course = _course_now(before, now)
+    same = before is not None and definition == before.definition  # such a change does nothing, not even plan again
+    return difference(course, course if same else course_then(before, definition, now), until)
 
 
 def _course_now(before: ScheduleRecord | None, now: int) -> Course | None:

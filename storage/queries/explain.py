@@ -8,7 +8,7 @@ from attrs import frozen
 from callsheet.errors import Unknown
 from callsheet.instants import SECOND, format_instant
 from callsheet.lifecycle import UNFINISHED
-from callsheet.timetable import After, last_due, local_time, next_due, trigger_of
+from callsheet.timetable import After, count_due, last_due, local_time, next_due, trigger_of
 from storage.database import Database
 from storage.journal.facts import instance_uri
 from storage.queries.reading import as_uuid, one, read
@@ -141,7 +141,17 @@ def _outlook(record: ScheduleRecord, due_at: int) -> str:
         return f" by its trigger, but the schedule is {record.state}" + _because(record)
     if due_at in record.skips:
         return " and will be skipped, as somebody asked"
+    if _is_beyond_the_last_run(record, due_at):
+        return " by its trigger, but max_runs is reached by then"
     return " and will run, unless something stops it"
+
+
+def _is_beyond_the_last_run(record: ScheduleRecord, due_at: int) -> bool:
+    """Tell whether `max_runs` will be reached before a due time to come, if all before it run."""
+    if record.runs_left is None or record.next_due is None:
+        return False
+    skipped = sum(record.next_due <= due < due_at for due in record.skips)
+    return count_due(_plan(record), record.next_due - 1, due_at - 1) - skipped >= record.runs_left
 
 
 def _unrecorded(record: ScheduleRecord, due_at: int) -> str:
