@@ -17,7 +17,7 @@ def compare(before: ScheduleRecord | None, definition: Definition, now: int, unt
 def _course_now(before: ScheduleRecord | None, now: int) -> Course | None:
     if before is None or before.next_due is None or before.state == "paused":
         return None
-    return Course(before.definition.plan, max(now, before.next_due - 1), before.runs_left)
+    return Course(before.definition.plan, max(now, before.next_due - 1), before.runs_left, before.skips)
 
 
 def course_then(before: ScheduleRecord | None, definition: Definition, now: int) -> Course | None:
@@ -30,4 +30,4 @@ def course_then(before: ScheduleRecord | None, definition: Definition, now: int)
     following = next_due(definition.plan, after)
     if standing(definition.plan, following, left) == "finished":
         return None
-    return Course(definition.plan, after, left)
+    return Course(definition.plan, after, left, () if before is None else before.skips)

@@ -95,6 +95,13 @@ async def test_a_dry_run_checks_all_that_the_change_would(api):
     assert await api.wrong(api.patch(A, params={"dry_run": "maybe"}, json={})) == ["#/dry_run"]
 
 
+async def test_a_dry_run_counts_what_is_skipped_as_no_run(api):
+    await put(api, max_runs=1)
+    await api.post(f"{A}/skip")
+    body = (await api.patch(A, params={"dry_run": "true"}, json={"trigger": {"every": "1d"}})).json()
+    assert (body["vanishing"], body["appearing"]) == (2, 1)
+
+
 async def test_a_dry_run_for_a_new_schedule_only_is_refused_as_the_change_would_be(api):
     await put(api)
     asked = {"json": EVERY, "headers": {"If-None-Match": "*"}}
