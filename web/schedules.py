@@ -96,10 +96,11 @@ async def put(name: str) -> Response:
         _refuse_id("must be the id in the path", document)
     _check_id(name, document)
     new_only = only_if_new()
-    if dry_run:
-        return await _compared(name, PutSchedule(name, document, if_match(), create_only=new_only))
+    command = PutSchedule(name, document, if_match(), create_only=new_only)
     try:
-        created, record = await site().order(PutSchedule(name, document, if_match(), create_only=new_only))
+        if dry_run:
+            return await _compared(name, command)
+        created, record = await site().order(command)
     except Refused as error:
         if not new_only:
             raise
