@@ -1,15 +1,15 @@
-"""A simulation in a process of its own: it must not hold up the loop, nor the threads beside it."""
+"""A simulation in a process of its own: it must not hold up the loop, nor the threads beside it, nor outlive us."""
 
 import os
-import signal
 import sys
-from contextlib import suppress
+from io import FileIO
 
 import msgspec
 import trio
 from attrs import define
 
 from callsheet.errors import CallsheetError, FieldError, Invalid, Unavailable
+from callsheet.processes import how_it_ended, spawn
 from callsheet.simulation import Plan
 
 BUDGET = 30.0  # seconds
@@ -41,23 +41,32 @@ class Simulator:
 
 
 async def _run(plan: bytes) -> bytes:
-    done = await trio.run_process(
-        _COMMAND,
-        stdin=plan,
-        capture_stdout=True,
-        capture_stderr=True,
-        check=False,
-        deliver_cancel=_kill,
-        start_new_session=True,
-        env={name: value for name, value in os.environ.items() if not name.startswith("CALLSHEET_")},
-    )
-    if done.returncode != 0:
-        said = done.stderr.decode(errors="replace").strip().splitlines()
-        raise CallsheetError(f"The simulation failed: {said[-1] if said else f'exit code {done.returncode}'}")
-    return bytes(done.stdout)
+    with _in_memory(plan) as stdin, _in_memory() as stdout, _in_memory() as stderr:
+        child = await spawn(
+            _COMMAND,
+            stdin=stdin,
+            stdout=stdout,
+            stderr=stderr,
+            env={name: value for name, value in os.environ.items() if not name.startswith("CALLSHEET_")},
+        )
+        try:
+            code = await child.ended()
+        finally:
+            await child.end()  # its own fork goes with it
+        if code != 0:
+            said = _whole(stderr).decode(errors="replace").strip().splitlines()
+            raise CallsheetError(f"The simulation failed: {said[-1] if said else how_it_ended(code)}")
+        return _whole(stdout)
 
 
-async def _kill(process: "trio.Process") -> None:
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)  # its own fork goes with it
-    await process.wait()
+def _in_memory(content: bytes = b"") -> FileIO:
+    """Make a file that is read and written at any pace, and needs nobody to feed or to empty it."""
+    file = FileIO(os.memfd_create("simulation"), "w+")
+    file.write(content)
+    file.seek(0)
+    return file
+
+
+def _whole(file: FileIO) -> bytes:
+    file.seek(0)
+    return file.read()

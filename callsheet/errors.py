@@ -29,10 +29,9 @@ class CallsheetError(Exception):
 
 
 _HINTS = {
-    (
-        "task",
-        "command",
-    ): "It runs programs: start the service with --allow-commands (CALLSHEET_ALLOW_COMMANDS) to have it."
+    ("task", "command"): (
+        "it runs programs: start the service with --allow-commands (CALLSHEET_ALLOW_COMMANDS) to have it"
+    ),
 }
 
 
@@ -50,7 +49,7 @@ class Unknown(CallsheetError):
 
     def __init__(self, what: str, name: object) -> None:
         hint = hint_for(what, name)
-        super().__init__(f"There is no {what} {str(name)!r}." + (f" {hint}" if hint else ""))
+        super().__init__(f"There is no {what} {str(name)!r}{f'; {hint}' if hint else ''}.")
 
 
 class Refused(CallsheetError):

@@ -5,6 +5,7 @@ import logging
 import os
 import socket
 from functools import partial
+from uuid import UUID
 
 import msgspec
 import trio
@@ -235,8 +236,9 @@ def _last_words(console: Console, holder: str | None) -> None:
 
 def _report_block(bus: trio.MemorySendChannel[Order], instance: str | None, seconds: float, where: str) -> None:
     data = msgspec.json.encode({"instance": instance, "seconds": round(seconds, 3), "where": where})
+    blamed = None if instance is None else UUID(instance.split()[0])  # "ID of TASK"
     try:
-        bus.send_nowait(Order(KeepEvent("loop.blocked", data)))
+        bus.send_nowait(Order(KeepEvent("loop.blocked", data, blamed)))
     except (trio.WouldBlock, trio.BrokenResourceError):
         log.warning("no room for the event loop.blocked", extra=told("event.dropped", instance=instance))
 

@@ -99,10 +99,10 @@ async def put(name: str) -> Response:
         _refuse_id("must be the id in the path", document)
     _check_id(name, document)
     new_only = only_if_new()
-    if dry_run:
-        return await _compared(name, PutSchedule(name, document, if_match(), create_only=new_only))
+    command = PutSchedule(name, document, if_match(), create_only=new_only)
     try:
-        command = PutSchedule(name, document, if_match(), create_only=new_only)
+        if dry_run:
+            return await _compared(name, command)
         return (await site().change(command, _put)).response()
     except Refused as error:
         if not new_only:

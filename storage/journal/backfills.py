@@ -9,7 +9,7 @@ from uuid import UUID
 import msgspec
 from attrs import frozen
 
-from callsheet.errors import FieldError, Invalid, Refused, Unknown
+from callsheet.errors import FieldError, Invalid, Refused, Unavailable, Unknown
 from callsheet.firing import Omitted
 from callsheet.timetable import After, Plan, count_due, last_due, next_due, trigger_of, upcoming
 from storage.journal.commands import BackfillSchedule, Start
@@ -54,11 +54,19 @@ def backfill_schedule(work: Work, command: BackfillSchedule) -> list[Filled]:
     todo = [one for one in filled if one.left_out is None]
     if command.dry_run or not todo:
         return filled
-    obstacle = obstacle_of(work, due.task, due.input)
-    if obstacle is not None:  # before anything is written: what is refused has changed nothing
-        raise Refused(f"The schedule {due.id!r} cannot run: {obstacle.reason}.")
+    in_turn = (command.overlap or due.overlap) != "allow"
+    _check_runnable(work, due, in_turn)
     _uncover(work, due, plan, {one.due_at for one in todo}, omissions)
-    return _started(work, due, command, filled)
+    return _started(work, due, filled, in_turn)
+
+
+def _check_runnable(work: Work, due: Due, in_turn: bool) -> None:
+    """Refuse what could not be started, before anything is written: what is refused has changed nothing."""
+    if work.draining and not in_turn:
+        raise Unavailable("The service is stopping.")
+    obstacle = obstacle_of(work, due.task, due.input)
+    if obstacle is not None:
+        raise Refused(f"The schedule {due.id!r} cannot run: {obstacle.reason}.")
 
 
 def _wanted(work: Work, due: Due, plan: Plan, command: BackfillSchedule) -> list[int]:
@@ -114,9 +122,8 @@ def _uncover(work: Work, due: Due, plan: Plan, filled: set[int], omissions: list
             after = until + 1
 
 
-def _started(work: Work, due: Due, command: BackfillSchedule, filled: list[Filled]) -> list[Filled]:
+def _started(work: Work, due: Due, filled: list[Filled], in_turn: bool) -> list[Filled]:
     start = Start(due.task, due.input.encode(), due.timeout, tuple(msgspec.json.decode(due.tags)))
-    in_turn = (command.overlap or due.overlap) != "allow"
     done = [_start(work, due, start, one, in_turn) if one.left_out is None else one for one in filled]
     latest = max(one.due_at for one in done if one.instance is not None)
     work.execute(_HOLDS, latest, due.id, latest)

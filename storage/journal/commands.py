@@ -139,12 +139,13 @@ class MarkStuck(Command):
 
 @frozen
 class KeepEvent(Command):
-    """Command: write an event that concerns the node itself; `data` is a JSON object."""
+    """Command: write an event that concerns the node itself, or an instance on it; `data` is a JSON object."""
 
     keep: ClassVar[bool] = True
 
     type: str
     data: bytes
+    instance: UUID | None = None
 
 
 @frozen

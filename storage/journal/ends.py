@@ -112,4 +112,4 @@ def mark_stuck(work: Work, command: MarkStuck) -> None:
 
 def keep_event(work: Work, command: KeepEvent) -> None:
     """Write an event of the node itself."""
-    work.facts.append(NodeSaid(command.type, msgspec.json.encode(msgspec.Raw(command.data))))
+    work.facts.append(NodeSaid(command.type, msgspec.json.encode(msgspec.Raw(command.data)), command.instance))

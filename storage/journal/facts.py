@@ -240,6 +240,12 @@ class NodeSaid(Fact):
 
     type: str  # type: ignore[misc]
     payload: bytes = b"{}"
+    instance: UUID | None = None
+
+    @property
+    def about(self) -> tuple[str | None, UUID | None]:
+        """Return the instance, where there is one."""
+        return None, self.instance
 
     def data(self) -> bytes:
         """Return the payload."""

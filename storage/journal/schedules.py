@@ -24,7 +24,7 @@ from storage.journal.commands import (
     Start,
 )
 from storage.journal.facts import ScheduleChanged, instance_uri
-from storage.journal.followers import check_chain, upstream_created, upstream_deleted
+from storage.journal.followers import check_chain, lacks_upstream, upstream_created, upstream_deleted
 from storage.journal.ledger import record_omission
 from storage.journal.starts import start_one
 from storage.journal.work import Work
@@ -190,7 +190,8 @@ def _run_at_once(work: Work, row: Any, definition: Definition) -> None:
     row.run_count = 1
     orm.flush()
     start = Start(definition.task, definition.input, definition.timeout, definition.tags)
-    start_one(work, start, cause="create", schedule=row.id)
+    in_turn = definition.overlap != "allow"  # an instance of a deleted schedule by the same id may still go on
+    start_one(work, start, cause="create", schedule=row.id, in_turn=in_turn)
 
 
 def _forget_state(work: Work, slug: str) -> None:
@@ -252,10 +253,12 @@ def _plan(work: Work, row: Any, definition: Definition) -> None:
     """Set the next due time: strictly after now, and after every due time that the ledger holds."""
     left = None if definition.max_runs is None else definition.max_runs - row.run_count
     following = advance(definition.plan, max(work.now, row.last_due or 0))
-    state = standing(definition.plan, following, left)
+    state, reason = standing(definition.plan, following, left), None
     row.next_due = following if state == "active" else None
     row.next_fire = fire_time(row.id, definition.plan, row.next_due, definition.jitter)
-    row.set(state=state, state_reason=None, state_errors=None)
+    if state == "active" and lacks_upstream(work, definition.trigger):
+        state, reason = "blocked", "upstream_deleted"
+    row.set(state=state, state_reason=reason, state_errors=None)
 
 
 def _drop_overtaken(work: Work, row: Any, reason: str) -> None:

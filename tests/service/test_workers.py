@@ -1,7 +1,11 @@
-"""Worker processes and programs of the real service: none outlives it, however it ends."""
+"""Worker processes, simulations and programs of the real service: none outlives it, however it ends."""
 
+import http.client
+import json
+import os
 import signal
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +54,15 @@ def noted(service: Any, until: Any, *names: str) -> list[int]:
     return [int((service.folder / name).read_text()) for name in names]
 
 
+def descendants(pid: int) -> list[int]:
+    """Return the numbers of all that a process started, and of what these did."""
+    found = [pid]
+    for parent in found:
+        for listing in Path(f"/proc/{parent}/task").glob("*/children"):
+            found += map(int, listing.read_text().split())
+    return found[1:]
+
+
 def idle_worker(service: Any) -> int:
     """Have a worker process started that then has nothing to do; return its number."""
     return int(service.over(service.start("quick"))["outputs"][0])
@@ -68,6 +81,21 @@ def test_kill_9_of_the_service_leaves_no_worker_behind(launch: Any, until: Any, 
 
     until(lambda: not any(map(alive, pids)), within=5)
     assert launch(tasks=TASKS).get(uris[0])["outcome"] == "lost"
+
+
+def test_kill_9_of_the_service_leaves_no_simulation_behind(launch: Any, until: Any) -> None:
+    service = launch()
+    often = {f"s{n}": {"task": "sleep", "input": {"seconds": 1}, "trigger": {"every": 1}} for n in range(2)}
+    with closing(http.client.HTTPConnection("127.0.0.1", service.port)) as asking:
+        body = json.dumps({"to": "5d", "schedules": often})
+        asking.request("POST", "/v1/simulate", body, {"Content-Type": "application/json"})
+        halves = min(2, os.cpu_count() or 1)
+        until(lambda: len(descendants(service.process.pid)) == halves)
+        pids = descendants(service.process.pid)
+
+        service.ended(service.signal(signal.SIGKILL))
+
+    until(lambda: not any(map(alive, pids)), within=5)
 
 
 def test_the_stop_interrupts_a_busy_worker_and_leaves_none(launch: Any, until: Any) -> None:

@@ -2,9 +2,9 @@
 
 import pytest
 
-from callsheet.errors import Invalid, Refused, Unknown
+from callsheet.errors import Invalid, Refused, Unavailable, Unknown
 from callsheet.tasks import Registry
-from storage.journal.commands import BackfillSchedule, PauseSchedule, PutSchedule, ResumeSchedule
+from storage.journal.commands import BackfillSchedule, Drain, PauseSchedule, PutSchedule, ResumeSchedule
 
 
 def ask(bench, start, end, slug="s", **more):
@@ -98,6 +98,14 @@ def test_what_is_about_to_be_claimed_is_left_to_the_claim(bench):
     assert ask(bench, 1, 15) == []
     bench.claim()
     assert bench.fates() == [("ran", 10, 10, 1)]
+
+
+def test_a_backfill_that_comes_too_late_for_a_service_that_stops_leaves_the_account_as_it_is(gap):
+    before = gap.fates()
+    gap.ask(Drain())
+    with pytest.raises(Unavailable):
+        ask(gap, 1, 60, overlap="allow")
+    assert gap.fates() == before
 
 
 def test_an_omission_that_was_counted_under_another_trigger_is_left_alone(gap):

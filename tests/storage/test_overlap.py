@@ -131,6 +131,30 @@ def test_who_waits_for_a_turn_waits_on_after_a_restart(bench):
     assert states(bench) == ["succeeded", "running"]
 
 
+def test_who_waits_for_its_turn_does_not_wait_for_those_who_come_later(bench):
+    bench.put(overlap="allow")
+    (first,) = bench.claim_after(10)
+    waiting = bench.ask(TriggerSchedule("s", overlap="queue"))
+    bench.claim_after(10)
+    bench.end(first)
+
+    assert [one.id for one in bench.started] == [waiting]
+
+
+def test_a_retry_of_an_older_run_is_waited_for_and_that_of_a_newer_one_is_not(bench):
+    bench.put(task="failing", overlap="allow", every="1h")
+    older = bench.start_fact(bench.ask(TriggerSchedule("s")))
+    waiting = bench.ask(TriggerSchedule("s", overlap="queue"))
+    newer = bench.start_fact(bench.ask(TriggerSchedule("s", overlap="allow")))
+    bench.end(newer, "failed")
+    bench.end(older, "failed")
+    assert bench.instance(waiting).state == "queued"
+    retry = next(run for run in bench.claim_after(60) if run.retry_of == older.id)
+    bench.end(retry)
+
+    assert bench.instance(waiting).state == "running"
+
+
 def test_what_was_lost_makes_room_for_who_waits(bench):
     bench.put(overlap="queue", every="5s")
     bench.claim_after(5)
