@@ -1,6 +1,7 @@
 """The EventBus: one queue for all changes, one transaction per batch, facts told only after the commit."""
 
 import logging
+from collections.abc import Callable
 from typing import Any
 
 import trio
@@ -9,13 +10,19 @@ from attrs import define, field
 from actors.feed import Followed
 from actors.inbox import answer, leave_nobody_waiting
 from actors.messages import Nudge, Order, TipmanMessage, Told
+from actors.meter import Meter
 from callsheet.errors import CallsheetError, GaveUp, Unavailable
+from callsheet.logs import told
 from storage.door import Door
 from storage.journal.commands import KeepLog, KeepOutput
 from storage.journal.facts import Fact, InstanceEnded, InstanceQueued, ScheduleChanged
 from storage.journal.journal import Applied, Interrupted, Journal, Verdict
 
 log = logging.getLogger("callsheet.bus")
+
+# Told of each batch on the spot, before anybody who was answered can go on: for what must hold at once, such as that a
+# revoked key is let in no more. A listener neither waits nor raises.
+Listener = Callable[[tuple[Fact, ...]], None]
 
 MAX_BATCH = 4000  # rows or so in one transaction: large batches are cheap, endless ones would starve the readers
 MOST_KEPT = 100_000  # reports kept while the database does not answer; then the queue fills, and its senders wait
@@ -40,6 +47,8 @@ class Bus:
     door: Door
     journal: Journal
     health: Health = field(factory=Health)
+    meter: Meter = field(factory=Meter)
+    listeners: list[Listener] = field(factory=list)
     watchers: tuple[trio.MemorySendChannel[Nudge], ...] = ()  # who reads new events from the database
     followed: Followed = field(factory=Followed)
 
@@ -83,7 +92,9 @@ async def _gather(inbox: trio.MemoryReceiveChannel[Order], kept: list[Order], pa
 
 async def _commit(ends: Bus, batch: list[Order]) -> list[Order]:
     """Commit a batch, answer and tell; return the orders that must be tried again."""
+    began = trio.current_time()
     applied, reason = await _apply(ends, batch)
+    _measure(ends.meter, trio.current_time() - began, len(batch), failed=reason is not None)
     for one, verdict in zip(batch, applied.verdicts, strict=False):
         _answer(one, verdict)
     ends.health.storage = reason
@@ -97,16 +108,22 @@ async def _commit(ends: Bus, batch: list[Order]) -> list[Order]:
     return [] if reason is None else _refuse(batch[len(applied.verdicts) :], reason)
 
 
+def _measure(meter: Meter, seconds: float, commands: int, *, failed: bool) -> None:
+    meter.transactions.add(seconds)
+    meter.batches.add(commands)
+    meter.failures += failed
+
+
 async def _apply(ends: Bus, batch: list[Order]) -> tuple[Applied, CallsheetError | None]:
     try:
         return await ends.door.write(ends.journal.apply, [one.command for one in batch]), None
     except Interrupted as error:
         if isinstance(error.reason, GaveUp):
             raise error.reason from error
-        log.warning("%s", error.reason)
+        log.warning("%s", error.reason, extra=told("database.unavailable"))
         return error.applied, error.reason
     except Unavailable as error:
-        log.warning("%s", error)
+        log.warning("%s", error, extra=told("database.unavailable"))
         return Applied(), error
 
 
@@ -121,14 +138,18 @@ def _answer(one: Order, verdict: Verdict) -> None:
     if one.reply_to is not None:
         answer(one.reply_to, verdict)
     elif verdict.error is not None:
-        log.error("%s was refused: %s", type(one.command).__name__, verdict.error)
+        kind = type(one.command).__name__
+        log.error("%s was refused: %s", kind, verdict.error, extra=told("order.refused", command=kind))
 
 
 async def _tell(ends: Bus, facts: tuple[Fact, ...]) -> None:
+    for listener in ends.listeners:
+        listener(facts)
     await ends.tipman.send(Told(facts))
     if any(isinstance(fact, ScheduleChanged | InstanceQueued) for fact in facts):
         _offer(ends.scheduler, Nudge())
     _offer(ends.narrator, facts)
+    ends.meter.take(facts)
 
 
 def _stir(followed: Followed, batch: list[Order], facts: list[Fact]) -> None:

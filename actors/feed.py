@@ -18,6 +18,7 @@ from actors.inbox import answer
 from actors.messages import Chunk, FeedMessage, Follow, FollowInstance, Frame, LastCall, Nudge
 from callsheet.errors import Unavailable
 from callsheet.instants import format_instant
+from callsheet.logs import told
 from storage.journal.facts import instance_uri
 from storage.queries.events import Wanted, last_event, read_events
 from storage.records import EventRecord
@@ -146,7 +147,7 @@ async def _deliver(own: Feed) -> bool:
             try:
                 page = await own.read(read_events, Wanted(), own._upto, PAGE)
             except Unavailable as error:
-                log.warning("events wait: %s", error)
+                log.warning("events wait: %s", error, extra=told("events.wait"))
                 return False
             if page.items:
                 await _hand_out(own, chunk_of(page.items, own._upto, page.upto))

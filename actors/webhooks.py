@@ -22,6 +22,7 @@ from callsheet.builtin.posting import post
 from callsheet.clock import Clock
 from callsheet.errors import CallsheetError, Unavailable
 from callsheet.instants import SECOND, format_instant
+from callsheet.logs import told
 from callsheet.subscriptions import BACKOFF, cloud_event, signed, takes
 from storage.journal.commands import Command
 from storage.journal.hook_commands import EndDelivery, Plan, PlanDeliveries, PostponeDelivery
@@ -181,7 +182,7 @@ async def _send_one(own: Webhooks, message: DeliveryRecord, at_a_time: trio.Capa
             tried = await _try(own, hook, str(message.id), message.body.encode())
         await _report(own, _outcome(own, message, tried))
     except Unavailable as error:
-        log.warning("a message waits: %s", error)
+        log.warning("a message waits: %s", error, extra=told("message.waits", webhook=message.webhook))
     finally:
         at_a_time.release_on_behalf_of(message)
 
@@ -222,7 +223,7 @@ async def _try(own: Webhooks, hook: WebhookRecord, message: str, body: bytes) ->
     except CallsheetError as reason:
         error = str(reason)
     except Exception as reason:  # a message that cannot be sent must not hold up the others
-        log.exception("a message to %s failed", hook.url)
+        log.exception("a message to the webhook %s failed", hook.id, extra=told("message.failed", webhook=hook.id))
         error = f"{type(reason).__name__}: {reason}"
     return Tried(status, round(trio.current_time() - began, 6), error)
 

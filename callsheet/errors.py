@@ -28,6 +28,18 @@ class CallsheetError(Exception):
     title: ClassVar[str] = "Something went wrong on our side"
 
 
+_HINTS = {
+    ("task", "command"): (
+        "it runs programs: start the service with --allow-commands (CALLSHEET_ALLOW_COMMANDS) to have it"
+    ),
+}
+
+
+def hint_for(what: str, name: object) -> str | None:
+    """Return what to do about something that is missing, where that is known."""
+    return _HINTS.get((what, str(name)))
+
+
 class Unknown(CallsheetError):
     """Nothing by that name exists, or ever did."""
 
@@ -36,7 +48,8 @@ class Unknown(CallsheetError):
     title = "There is no such thing"
 
     def __init__(self, what: str, name: object) -> None:
-        super().__init__(f"There is no {what} {str(name)!r}.")
+        hint = hint_for(what, name)
+        super().__init__(f"There is no {what} {str(name)!r}{f'; {hint}' if hint else ''}.")
 
 
 class Refused(CallsheetError):
@@ -73,6 +86,17 @@ class Invalid(CallsheetError):
     def under(self, prefix: str) -> "Invalid":
         """Return the same errors seen from a document that holds this one at `prefix`."""
         return Invalid(*(error.under(prefix) for error in self.errors))
+
+
+class KeyReused(CallsheetError):
+    """The `Idempotency-Key` was given before, with another request."""
+
+    status = 422
+    kind = "idempotency-key-reused"
+    title = "This Idempotency-Key belongs to another request"
+
+    def __init__(self) -> None:
+        super().__init__("The same Idempotency-Key came with another body before: give each request a key of its own.")
 
 
 class Unavailable(CallsheetError):

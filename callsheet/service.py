@@ -4,8 +4,10 @@ import gc
 import logging
 import os
 import resource
+import socket
 from contextlib import suppress
 from functools import partial
+from uuid import UUID
 
 import msgspec
 import trio
@@ -25,16 +27,22 @@ from callsheet.console import Console, Opening, unblocked
 from callsheet.errors import GaveUp, RefusedToStart
 from callsheet.forks import close_in_children
 from callsheet.ids import IdMaker
-from callsheet.settings import Settings
+from callsheet.logs import told
+from callsheet.retention import Keep
+from callsheet.settings import Settings, secret_of
 from callsheet.tasks import Registry
 from callsheet.watchdog import STOPS, Watchdog
-from storage.database import Database, NodeIdentity, open_database, this_node
+from storage.database import Database, NodeIdentity, may_exist, open_database, this_node
 from storage.door import Door, ThreadDoor
 from storage.journal.commands import KeepEvent
 from storage.journal.journal import Journal
 from storage.queries.schedules import count_schedules
+from storage.queries.tokens import standing_tokens
 from web.app import create_app
+from web.gate import Gate
 from web.guard import check_bind
+from web.keyring import Keyring
+from web.pace import Pace
 from web.site import Site, Streams
 from web.worker import Limits, listen, url_of
 from web.worker import serve as serve_http
@@ -56,7 +64,8 @@ def serve(settings: Settings) -> int:
     _allow_files()
     code = STOPPED
     with unblocked() as console:
-        logs.configure(settings.log_format)
+        node = settings.node or socket.gethostname()
+        logs.configure(settings.log_format, settings.log_level, access_log=settings.access_log, node=node)
         try:
             with captured():
                 trio.run(_serve, settings, console)
@@ -67,7 +76,7 @@ def serve(settings: Settings) -> int:
         except* GaveUp as group:
             code = _complain(console, group, GAVE_UP)
         except* Exception as group:
-            log.critical("the service failed", exc_info=group)
+            log.critical("the service failed", exc_info=group, extra=told("service.failed"))
             code = _complain(console, group, GAVE_UP)
     return code
 
@@ -106,11 +115,15 @@ class Parts:
     clock: Clock
     node: NodeIdentity
     console: Console
+    gate: Gate
 
 
 async def _serve(settings: Settings, console: Console) -> None:
     _refuse_strangers()
-    check_bind(settings.host, insecure=settings.insecure_no_auth)
+    secret = secret_of(settings)
+    check_bind(
+        settings.host, insecure=settings.insecure_no_auth, keyed=secret is not None or may_exist(settings.database)
+    )
     tasks = load_tasks(settings)
     rules = _allowed(settings)
     listeners = await listen(settings.host, settings.port)  # before anything is made on disk
@@ -123,11 +136,21 @@ async def _serve(settings: Settings, console: Console) -> None:
     try:
         node = this_node(settings.node, ids.make(clock.now()))
         journal = Journal(database, node, tasks, clock, ids, settings.max_running)
+        tokens = await door.read(standing_tokens, database)
+        keyring = Keyring.of(secret, tokens)
+        check_bind(settings.host, insecure=settings.insecure_no_auth, keyed=keyring.needed)
         await door.write(journal.register)
-        await _run(Parts(settings, database, door, journal, tasks, clock, node, console), rules, listeners)
+        gate = Gate(keyring, _pace(settings))
+        await _run(Parts(settings, database, door, journal, tasks, clock, node, console, gate), rules, listeners)
     finally:
         door.close()
         database.release()
+
+
+def _pace(settings: Settings) -> Pace | None:
+    """Return the limit for each caller: after a pause it may send the requests of two seconds at once."""
+    rate = settings.rate_limit
+    return None if rate is None else Pace(rate, max(round(2 * rate), 1))
 
 
 def _allowed(settings: Settings) -> list[addresses.Allow]:
@@ -144,7 +167,8 @@ async def _run(parts: Parts, allowed: list[addresses.Allow], listeners: list[tri
         allowed = [*allowed, addresses.parse_allow(f"127.0.0.1/32:{url.rsplit(':', 1)[1]}")]
     addresses.allow(allowed)  # before any actor starts: they inherit it
     quit_web = trio.Event()
-    rules = Rules(drain=settings.drain, last_cleanup=LAST_CLEANUP)
+    keep = Keep(settings.keep_for, settings.keep_last, settings.keep_events)
+    rules = Rules(drain=settings.drain, last_cleanup=LAST_CLEANUP, keep=keep)
     async with trio.open_nursery() as nursery:
         opening = Opening(parts.console.say)
         running: Engine = await nursery.start(
@@ -152,12 +176,21 @@ async def _run(parts: Parts, allowed: list[addresses.Allow], listeners: list[tri
         )
         dog = Watchdog(partial(_report_block, running.bus))
         dog.bound_the_end((settings.drain + AFTER_DRAIN, AFTER_DRAIN), partial(_last_words, parts.console))
-        streams = Streams(min(MOST_STREAMS, WEB_LIMITS.room // 2))
-        site = Site(running, parts.database, parts.door, parts.tasks, parts.clock, parts.node.name, dog.lag, streams)
-        app = create_app(site, insecure=settings.insecure_no_auth)
-        await nursery.start(
-            partial(serve_http, app, host="", port=0, listeners=listeners, shutdown=quit_web, limits=WEB_LIMITS)
+        site = Site(
+            running,
+            parts.database,
+            parts.door,
+            parts.tasks,
+            parts.clock,
+            parts.node.name,
+            dog.lag,
+            dog.lags,
+            max_running=settings.max_running,
+            streams=Streams(min(MOST_STREAMS, WEB_LIMITS.room // 2)),
         )
+        app = create_app(site, insecure=settings.insecure_no_auth, gate=parts.gate)
+        open_web = partial(serve_http, app, listeners=listeners, limits=WEB_LIMITS, live=site.traffic.connections)
+        await nursery.start(partial(open_web, host="", port=0, shutdown=quit_web))
         nursery.start_soon(_obey_signals, running, parts)
         nursery.start_soon(_fall_with, running, dog, parts.console)
         if settings.demo:
@@ -218,10 +251,11 @@ def _last_words(console: Console, holder: str | None) -> None:
 
 def _report_block(bus: trio.MemorySendChannel[Order], instance: str | None, seconds: float, where: str) -> None:
     data = msgspec.json.encode({"instance": instance, "seconds": round(seconds, 3), "where": where})
+    blamed = None if instance is None else UUID(instance.split()[0])  # "ID of TASK"
     try:
-        bus.send_nowait(Order(KeepEvent("loop.blocked", data)))
+        bus.send_nowait(Order(KeepEvent("loop.blocked", data, blamed)))
     except (trio.WouldBlock, trio.BrokenResourceError):
-        log.warning("no room for the event loop.blocked")
+        log.warning("no room for the event loop.blocked", extra=told("event.dropped", instance=instance))
 
 
 async def _greet(parts: Parts, running: Engine, url: str) -> None:
@@ -234,6 +268,8 @@ async def _greet(parts: Parts, running: Engine, url: str) -> None:
         f"tasks      {', '.join(sorted(parts.tasks))}",
         f"schedules  {states}",
     ]
+    if parts.gate.keyring.needed:
+        lines.append(f"keys       {parts.gate.keyring.told}")
     if running.lost:
         lines.append(f"recovered  {running.lost} that an earlier run left unfinished are recorded as lost")
     parts.console.say("\n".join(lines) + "\n")
@@ -252,7 +288,7 @@ def _refuse_strangers() -> None:
 def load_tasks(settings: Settings) -> Registry:
     """Return all tasks: built in, installed, and those that --tasks names."""
     tasks = Registry()
-    tasks.load_builtin()
+    tasks.load_builtin(commands=settings.allow_commands)
     tasks.load_entry_points()
     for spec in settings.tasks:
         tasks.load(spec)

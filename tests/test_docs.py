@@ -3,6 +3,7 @@
 `python tests/test_docs.py` writes the pictures of docs/reference/lifecycle.md anew.
 """
 
+import argparse
 import ast
 import fnmatch
 import inspect
@@ -17,17 +18,25 @@ import time
 from pathlib import Path
 
 import pytest
+from attrs import fields
 from quart_trio import QuartTrio
 
 import callsheet
 import callsheet.tasks
-from callsheet import cli, lifecycle, service
+import callsheet.testing
+from actors.messages import Attendance
+from actors.meter import Meter
+from callsheet import cli, lifecycle, service, token_command
 from callsheet.errors import CallsheetError
+from callsheet.figures import Histogram
 from callsheet.settings import Settings
 from callsheet.tasks import Registry
-from storage.journal import facts
-from web import problems
+from storage.journal import audit, facts
+from web import problems, roles
 from web.app import create_app
+from web.exposition import Families
+from web.metrics import Snapshot
+from web.openapi import document
 
 ROOT = Path(__file__).parents[1]
 REFERENCE = ROOT / "docs" / "reference"
@@ -74,29 +83,92 @@ def test_every_route_is_documented_and_every_documented_route_exists():
 
 
 def test_every_field_of_an_answer_is_documented():
-    source = read("web/representations.py")
-    names = set(re.findall(r'^ +"([a-z_]+)":', source, re.MULTILINE)) | set(re.findall(r'body\["([a-z_]+)"\]', source))
-    documented = set(re.findall(r"`([a-z_0-9]+)`", read("docs/reference/rest.md")))
+    components = document(create_app(None, insecure=False))["components"]["schemas"]
+    names = {name for schema in components.values() for name in schema.get("properties", ())}
+    pages = "".join(read(f"docs/reference/{page}.md") for page in ("rest", "errors"))
+    documented = set(re.findall(r"`([a-z_0-9]+)`", pages)) | set(re.findall(r'"([a-z_]+)"', pages))
 
     assert names - documented == set()
 
 
 def test_every_flag_and_variable_is_documented():
     text = read("docs/reference/settings.md")
-    (serve,) = cli._parser()._subparsers._group_actions[0].choices.values()
+    serve = commands()["serve"]
     flags = {option for action in serve._actions for option in action.option_strings if option.startswith("--")}
     variables = {f"CALLSHEET_{name.upper()}" for name in Settings.__annotations__}
     table = [row for row in rows(text) if "CALLSHEET_" in " ".join(row)]
+    flagged = [row for row in table if "--" in row[0]]
 
-    assert {re.search(r"--[a-z-]+", row[0])[0] for row in table} == flags - {"--help"}
+    assert {re.search(r"--[a-z-]+", row[0])[0] for row in flagged} == flags - {"--help"}
     assert {re.search(r"CALLSHEET_[A-Z_]+", row[1])[0] for row in table} == variables
-    for row in table:  # the variable beside a flag is that flag's own
+    assert {row[1].strip(" `") for row in table if row not in flagged} == {"CALLSHEET_API_KEY"}  # no secret in a flag
+    for row in flagged:  # the variable beside a flag is that flag's own
         flag = re.search(r"--([a-z-]+)", row[0])[1]
         assert f"`CALLSHEET_{flag.upper().replace('-', '_')}`" in row[1]
 
 
+def commands():
+    """Return the parsers of the commands by name."""
+    return cli._parser()._subparsers._group_actions[0].choices
+
+
+def actions_of(parser):
+    """Yield all that a command takes, with what its own commands take."""
+    for action in parser._actions:
+        yield action
+        for inner in action.choices.values() if isinstance(action, argparse._SubParsersAction) else ():
+            yield from actions_of(inner)
+
+
+def test_every_flag_of_every_other_command_is_documented():
+    text = read("docs/reference/settings.md")
+
+    for name, parser in commands().items():
+        if name != "serve":
+            actions = [action for action in actions_of(parser) if action.help != argparse.SUPPRESS]
+            flags = {option for action in actions for option in action.option_strings if option.startswith("--")}
+            documented = first_words(section(text, f"`callsheet {name}`"))
+            assert {re.search(r"--[a-z-]+", word)[0] for word in documented if "--" in word} == flags - {"--help"}
+
+
+def test_everything_of_the_test_kit_is_documented():
+    text = read("docs/reference/testing.md")
+    members = {name for name in dir(callsheet.testing.VirtualEngine) if not name.startswith("_")}
+    calls = {word.split("(")[0] for word in first_words(section(text, "`VirtualEngine`"))}
+
+    assert set(first_words(section(text, "What `callsheet.testing` exports"))) == set(callsheet.testing.__all__)
+    assert calls == members
+    for row in rows(section(text, "Values"))[2:]:
+        name = row[0].strip(" `")
+        kind = getattr(callsheet.testing, name)
+        named = set(re.findall(r"`(\w+)`", row[1]))
+        assert named - {"due_at"} == {field.name for field in kind.__attrs_attrs__} - {"due_at"}, name
+
+
+def test_every_field_of_a_simulation_is_documented():
+    source = read("callsheet/virtual/answer.py")
+    documented = set(re.findall(r"`([a-z_]+)`", section(read("docs/reference/rest.md"), "Simulation")))
+    documented |= {"first_due", "last_due"}
+
+    assert set(re.findall(r'"([a-z_]+)":', source)) - documented == set()
+
+
+def test_every_metric_is_documented_with_its_type_and_labels():
+    idle = Histogram((1.0,))
+    snapshot = Snapshot(Meter(), "sqlite", True, Attendance({}, 0), {}, 0, {}, {}, idle, 0, {}, idle)
+    told = {
+        (family.name + "_total" * (family.type == "counter"), family.type, frozenset(family._labelnames))
+        for family in Families(snapshot).collect()
+        if family.name.startswith("callsheet_")
+    }
+    table = [row for row in rows(read("docs/reference/metrics.md")) if "`callsheet_" in row[0]]
+
+    assert {(row[0].strip(" `"), row[1].strip(), frozenset(re.findall(r"`(\w+)`", row[2]))) for row in table} == told
+
+
 def test_every_exit_code_is_documented():
-    codes = {service.STOPPED, service.GAVE_UP, service.REFUSED, 2}
+    of_token = {token_command.FAILED, token_command.NOT_FOUND, token_command.CONFLICT, token_command.UNREACHABLE}
+    codes = {service.STOPPED, service.GAVE_UP, service.REFUSED, 2} | of_token
     documented = section(read("docs/reference/settings.md"), "Exit codes")
 
     assert {int(row[0]) for row in rows(documented) if row[0].strip().isdigit()} == codes
@@ -117,6 +189,7 @@ def test_every_field_of_an_event_is_documented():
     wanted = {kind.type: keywords(kind) for kind in vars(facts).values() if is_told(kind)}
     for path in CODE:
         wanted |= payloads(ast.parse(path.read_text()))
+    wanted["history.pruned"] = {field.name for field in fields(facts.Pruned)}
     table = {row[0].strip(" `"): set(re.findall(r"`([a-z_]+)`", row[-1])) for row in rows(read("docs/events.md"))}
 
     assert {kind: table.get(kind) for kind in wanted} == wanted
@@ -137,8 +210,53 @@ def payloads(tree):
     for function in ast.walk(tree):
         if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
             for kind in re.findall(r"(?:KeepEvent|NodeSaid)\('([a-z_.]+)'", ast.unparse(function)):
-                objects = [node for node in ast.walk(function) if isinstance(node, ast.Dict)]
-                yield kind, {key.value for node in objects for key in node.keys}
+                yield kind, {key for node in ast.walk(function) for key in keys_of(node)}
+
+
+def keys_of(node):
+    """Return the keys that a piece of code makes an object of, or adds to one."""
+    match node:
+        case ast.Dict(keys=keys):
+            return [key.value for key in keys]
+        case ast.Subscript(slice=ast.Constant(value=key), ctx=ast.Store()):
+            return [key]
+    return []
+
+
+def test_every_action_of_the_audit_is_documented():
+    assert set(first_words(section(read("docs/reference/access.md"), "Audit"))) == set(audit.ACTIONS)
+
+
+def test_the_role_of_every_route_is_documented():
+    found = {}
+    for role, routes in rows(section(read("docs/reference/access.md"), "Roles"))[2:]:
+        for method, path in re.findall(r"`([A-Z]+) ([^`]+)`", routes):
+            found[method, path.replace("{name}", "<name>")] = role.strip()
+
+    assert found == roles.NEEDED
+
+
+def test_every_line_of_log_has_an_event_that_is_documented_with_its_fields():
+    told = {}
+    for path in CODE:
+        for call in calls(path):
+            words = {keyword.arg for keyword in call.keywords if keyword.arg}
+            match ast.unparse(call.func).split("."):
+                case ["log" | "requests", "debug" | "info" | "warning" | "error" | "exception" | "critical"]:
+                    assert "extra" in words, ast.unparse(call)
+                case ["told"] if isinstance(call.args[0], ast.Constant):
+                    told[call.args[0].value] = words
+                case ["_about"] if len(call.args) > 1:
+                    told[call.args[1].value] = words | {"instance", "schedule", "task"}
+    table = [row for row in rows(read("docs/reference/logs.md")) if "`" in row[0]]
+
+    assert {row[0].strip(" `"): set(re.findall(r"`(\w+)`", row[2])) for row in table} == told
+    assert {row[1].strip() for row in table} <= {"debug", "info", "warning", "error", "critical"}
+
+
+def calls(path):
+    """Return all calls in a file of code."""
+    return [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
 
 
 def test_every_kind_of_problem_is_documented_with_its_status():
@@ -175,7 +293,7 @@ def answers_http(error):
 
 def test_every_built_in_task_is_documented():
     tasks = Registry()
-    tasks.load_builtin()
+    tasks.load_builtin(commands=True)
 
     documented = first_words(section(read("docs/reference/tasks.md"), "Built in"))
     assert set(documented) == set(tasks)
@@ -252,9 +370,35 @@ def test_every_link_leads_somewhere(page):
 
 
 def anchors(page):
-    """Return the anchors of a page's headings, as GitHub makes them."""
+    """Return the anchors of a page: those of its headings, as GitHub makes them, and its own."""
     headings = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
-    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+    own = set(re.findall(r'<a id="([^"]+)"></a>', page.read_text()))
+    return own | {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+HARD_EDGES = (  # of the design
+    "interval", "cron-clocks-go-forward", "cron-clocks-go-back", "at", "after", "strictly-forward",
+    "a-run-still-goes-on-overlap-skip", "overlap-queue", "overlap-replace", "overlap-allow", "skips-in-a-row", "update",
+    "delete", "pause", "downtime-catch-up-latest", "downtime-catch-up-all", "downtime-catch-up-none",
+    "trigger-now-while-one-runs", "retries", "time-out", "cancel", "it-does-not-end", "crash", "shutdown",
+    "task-gone-from-the-code", "stored-input-does-not-fit-any-more", "clock-set-back",
+    "clock-set-forward-machine-asleep",
+    "age", "count", "explain", "simulate", "isolated", "command",
+)  # fmt: skip
+_EDGE = re.compile(r'\| <a id="([a-z0-9-]+)"></a>.+ \| \[`(.+?)`\]\((.+?)\) \| \[`(test_\w+)`\]\((.+?)\) \|')
+
+
+def test_every_hard_edge_is_a_place_on_the_page_that_leads_to_its_code_and_to_its_test():
+    page = ROOT / "docs/semantics.md"
+    lines = [line for line in page.read_text().splitlines() if line.startswith("| ") and not line.startswith("| edge")]
+    edges = [_EDGE.fullmatch(line) for line in lines]
+    assert [line for line, edge in zip(lines, edges, strict=True) if edge is None] == []
+    names = [edge[1] for edge in edges]
+    assert len(names) == len(set(names))
+    assert set(HARD_EDGES) <= set(names)
+    for edge in edges:
+        assert (page.parent / edge[3]).resolve() == ROOT / edge[2]
+        assert f"def {edge[4]}(" in (page.parent / edge[5]).read_text(), edge[4]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -289,7 +433,7 @@ def test_the_changelog_knows_this_version():
 # before it answers at least this; … stands for anything). Starting and killing the service is done by the test.
 
 BLOCK = re.compile(r"^```(\w+) ([\w.]+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-RUN = [page for page in PAGES if any(mark == "run" for _, mark, _ in BLOCK.findall(page.read_text()))]
+RUN = [page for page in PAGES if BLOCK.search(page.read_text())]
 EXAMPLE = re.compile(r"2026-11-23T[\d:.]+Z|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")  # as good as …
 PATIENCE = 20  # seconds for an answer to become what the page says
 
@@ -323,6 +467,7 @@ class Reader:
 
     def shell(self, command):
         """Run a command of the page against our own port."""
+        command = command.replace("callsheet simulate", f"{sys.executable} -m callsheet simulate")
         here = command.replace("localhost:8080", f"127.0.0.1:{self.port}").replace("curl ", "curl -sS ", 1)
         done = subprocess.run(
             ["bash", "-c", here], cwd=self.folder, capture_output=True, text=True, timeout=30, check=False

@@ -1,15 +1,19 @@
 """/v1/events: every committed fact, as pages or as a stream."""
 
 import re
+from typing import Annotated
 from uuid import UUID
 
+from msgspec import Meta
 from quart import Blueprint, Response
 
+from callsheet import bodies, models
 from callsheet.errors import Unknown
 from storage.database import Database
 from storage.queries.events import Extent, Wanted, extent, last_event, read_events
 from web import representations as show
 from web.asking import Query, instance_id
+from web.documented import PAGED, STREAM, documented
 from web.site import site
 from web.streams import EventStream, last_event_id, position_of, stream, wants_stream
 
@@ -20,6 +24,17 @@ _TYPE = re.compile(r"[a-z_]+\.([a-z_]+|\*)", re.ASCII)
 
 
 @events.get("/v1/events")
+@documented(
+    {200: (models.Page[models.Event], STREAM)},
+    query={
+        "after": (Annotated[int, Meta(ge=0)], "an id: what came later"),
+        "types": (bodies.Text, "such as `instance.ended,due.*`"),
+        "schedule": bodies.Text,
+        "instance": (bodies.Text, "its id or URI"),
+        **PAGED,
+    },
+    problems=(410,),
+)
 async def index() -> Response:
     """Tell what happened after an id, in order: a page of it, or all of it and what is still to come."""
     query = Query()

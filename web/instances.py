@@ -4,10 +4,12 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
+from msgspec import UNSET
 from quart import Blueprint, Response
 
 from actors.inbox import ask
-from actors.messages import StackOf, WhereIs
+from actors.messages import StackOf
+from callsheet import bodies, models
 from callsheet.errors import FieldError, Invalid, Unknown
 from callsheet.lifecycle import INSTANCE_STATES, OUTCOMES
 from storage.journal.commands import (
@@ -17,19 +19,38 @@ from storage.journal.commands import (
     Start,
     StartInstances,
 )
-from storage.journal.facts import instance_uri
 from storage.queries import instances as queries
 from storage.records import Page
 from web import representations as show
 from web.asking import MAX_BATCH_BODY, Fields, Query, body_object, instance_id, no_query, reason
+from web.documented import PAGED, STREAM, documented
+from web.gate import caller_at_hand
+from web.replies import Reply, reply
 from web.site import site
 from web.starts import read_start, read_starts
 from web.streams import SaidStream, last_event_id, position_of, stream, wants_stream
+from web.waits import finished, whole_instance
 
 instances = Blueprint("instances", __name__)
 
+_STARTED = {200: models.Instance, 202: models.Started}
+_PLACED = {"Location": (200, 202)}
+
 
 @instances.get("/v1/instances")
+@documented(
+    {200: models.Page[models.Instance]},
+    query={
+        "state": models.InstanceState,
+        "outcome": models.Outcome,
+        "task": bodies.Text,
+        "schedule": bodies.Text,
+        "tag": bodies.Text,
+        "since": (models.Time, "created then or later"),
+        "until": (models.Time, "created before"),
+        **PAGED,
+    },
+)
 async def index() -> Response:
     """List the history, newest first."""
     query = Query()
@@ -47,6 +68,7 @@ async def index() -> Response:
 
 
 @instances.post("/v1/instances")
+@documented(_STARTED, body=bodies.Start, waits=True, headers=_PLACED, problems=(404, 409))
 async def start() -> Response:
     """Start an instance now."""
     no_query()
@@ -55,11 +77,12 @@ async def start() -> Response:
     if isinstance(name, str) and name not in site().tasks:
         raise Unknown("task", name)
     wanted = read_start(site().tasks, document)
-    (started,) = await site().order(StartInstances((wanted,)), starts=True)
-    return _accepted(started, wanted.task)
+    command = StartInstances((wanted,))
+    return await finished(await site().change(command, lambda ids: _accepted(ids[0], wanted.task), starts=True))
 
 
 @instances.post("/v1/instances/batch")
+@documented({202: models.BatchStarted}, body=bodies.StartBatch, problems=(409,))
 async def start_batch() -> Response:
     """Start up to 10,000 instances, all or none."""
     no_query()
@@ -70,12 +93,11 @@ async def start_batch() -> Response:
     except Invalid as error:
         fields.errors.extend(error.errors)
     fields.close()
-    started: list[UUID] = await site().order(StartInstances(wanted), starts=True)
-    names = [str(one) for one in started]
-    return show.respond({"items": [{"id": name, "uri": f"/v1/instances/{name}"} for name in names]}, 202)
+    return (await site().change(StartInstances(wanted), _all_accepted, starts=True)).response()
 
 
 @instances.post("/v1/instances/cancel")
+@documented({202: models.Count}, body=bodies.CancelMatching)
 async def cancel_matching() -> Response:
     """Cancel every unfinished instance of a task, a schedule or a tag."""
     no_query()
@@ -85,18 +107,20 @@ async def cancel_matching() -> Response:
     if not fields.document.keys() & {"task", "schedule", "tag"}:
         fields.errors.append(FieldError("", "must name a task, a schedule or a tag"))
     fields.close()
-    count = await site().order(CancelInstances(task, schedule, tag, why, "api"))
-    return show.respond({"count": count}, 202)
+    command = CancelInstances(task, schedule, tag, why, caller_at_hand().name)
+    return (await site().change(command, lambda count: reply(models.Count(count), 202))).response()
 
 
 @instances.get("/v1/instances/<name>")
+@documented({200: models.Instance})
 async def get(name: str) -> Response:
-    """Look an instance up as the TIPMan does: in memory it runs, in the database it is over, else it never existed."""
+    """Look an instance up as the TIPMan does: in memory it runs, in the database it is over, else there is none."""
     no_query()
-    return show.respond(await _whole(instance_id(name)))
+    return show.respond(await whole_instance(instance_id(name)))
 
 
 @instances.post("/v1/instances/<name>/cancel")
+@documented({200: models.Instance, 202: models.Instance}, body=bodies.CancelReason, optional=True)
 async def cancel(name: str) -> Response:
     """Cancel an instance; 200 when it is over already."""
     no_query()
@@ -104,20 +128,23 @@ async def cancel(name: str) -> Response:
     fields = Fields(await body_object(optional=True))
     why = fields.read("reason", reason)
     fields.close()
-    ordered = await site().order(CancelInstance(wanted, why, "api"))
-    return show.respond(await _whole(wanted), 202 if ordered else 200)
+    command = CancelInstance(wanted, why, caller_at_hand().name)
+    ordered = await site().change(command, lambda ordered: Reply(202 if ordered else 200))
+    return ordered.showing(await whole_instance(wanted)).response()
 
 
 @instances.post("/v1/instances/<name>/rerun")
+@documented(_STARTED, body=bodies.Nothing, optional=True, waits=True, headers=_PLACED, problems=(409,))
 async def rerun(name: str) -> Response:
     """Start a new instance with the same task and input."""
     no_query()
     Fields(await body_object(optional=True)).close()
-    started = await site().order(RerunInstance(instance_id(name)), starts=True)
-    return _accepted(started, None)
+    command = RerunInstance(instance_id(name))
+    return await finished(await site().change(command, lambda started: _accepted(started, None), starts=True))
 
 
 @instances.get("/v1/instances/<name>/outputs")
+@documented({200: (models.Page[models.Output], STREAM), 204: None}, query=PAGED)
 async def outputs(name: str) -> Response:
     """Return what an instance sent, in order."""
     if wants_stream():
@@ -126,6 +153,7 @@ async def outputs(name: str) -> Response:
 
 
 @instances.get("/v1/instances/<name>/log")
+@documented({200: (models.Page[models.LogLine], STREAM), 204: None}, query=PAGED)
 async def log(name: str) -> Response:
     """Return what an instance logged, in order."""
     if wants_stream():
@@ -134,6 +162,7 @@ async def log(name: str) -> Response:
 
 
 @instances.get("/v1/instances/<name>/stack")
+@documented({200: models.Stack})
 async def stack(name: str) -> Response:
     """Tell where an instance stands in its code right now."""
     no_query()
@@ -141,18 +170,7 @@ async def stack(name: str) -> Response:
     frames = await ask(site().engine.tipman, partial(StackOf, wanted))
     if frames is None:
         await site().read(queries.get_instance, wanted)
-    return show.respond({"running": frames is not None, "frames": frames or []})
-
-
-async def _whole(wanted: UUID) -> dict[str, Any]:
-    seen = await ask(site().engine.tipman, partial(WhereIs, wanted))
-    record, sent = await site().read(_with_outputs, wanted)
-    return show.instance_whole(record, sent, seen)
-
-
-def _with_outputs(database: Any, wanted: UUID) -> tuple[Any, list[str]]:
-    record = queries.get_instance(database, wanted)
-    return record, queries.first_outputs(database, wanted)
+    return show.respond(models.Stack(frames is not None, frames or []))
 
 
 async def _said(name: str, query: Any, representation: Any) -> Response:
@@ -171,15 +189,19 @@ async def _follow(name: str, kind: str, query: Any, representation: Any) -> Resp
     wanted = instance_id(name)
     await site().read_for_stream(queries.get_instance, wanted)
     if seen == "end":
-        return Response(b"", 204)
+        return Reply(204).response()
     after = queries.seq_after(cursor) if seen is None else position_of(seen)
     return stream(SaidStream(site(), wanted, kind, query, representation, after))
 
 
-def _accepted(started: UUID, task: str | None) -> Response:
-    uri = str(instance_uri(started))
-    body = {"id": str(started), "uri": uri} | ({} if task is None else {"task": task})
-    return show.respond(body, 202, Location=uri)
+def _accepted(started: UUID, task: str | None) -> Reply:
+    uri = show.instance_uri(started)
+    body = models.Started(id=str(started), uri=uri, task=UNSET if task is None else task)
+    return reply(body, 202, Location=uri)
+
+
+def _all_accepted(started: list[UUID]) -> Reply:
+    return reply(models.BatchStarted([models.Started(id=str(one), uri=show.instance_uri(one)) for one in started]), 202)
 
 
 def _text(value: Any) -> str:

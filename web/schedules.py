@@ -1,10 +1,13 @@
 """/v1/schedules: rules, their due times and their ledgers."""
 
-from typing import Any, NoReturn
+from functools import partial
+from typing import Any, Literal, NoReturn
+from uuid import UUID
 
 import msgspec
-from quart import Blueprint, Response, request
+from quart import Blueprint, Response
 
+from callsheet import bodies, models
 from callsheet.definition import OVERLAPS, check_slug, define
 from callsheet.errors import FieldError, Invalid, Outdated, Refused
 from callsheet.instants import DAY
@@ -18,7 +21,6 @@ from storage.journal.commands import (
     ResumeSchedule,
     TriggerSchedule,
 )
-from storage.journal.facts import instance_uri
 from storage.queries import schedules as queries
 from storage.queries.comparing import compare
 from storage.records import ScheduleRecord
@@ -35,14 +37,25 @@ from web.asking import (
     reason,
     slug,
 )
+from web.documented import PAGED, documented
+from web.replies import Reply, reply
 from web.site import site
+from web.waits import finished
 
 schedules = Blueprint("schedules", __name__)
+
+_TAGGED = {"ETag": (200, 201)}
+_CREATED = {"ETag": (200, 201), "Location": (201,)}
+_SHOWN = (models.Schedule, models.Comparison)  # with and without `dry_run`
 
 COMPARED = 7 * DAY  # what a dry run looks at
 
 
 @schedules.get("/v1/schedules")
+@documented(
+    {200: models.Page[models.Schedule]},
+    query={"task": bodies.Text, "state": models.ScheduleState, "tag": bodies.Text} | PAGED,
+)
 async def index() -> Response:
     """List schedules by id."""
     query = Query()
@@ -59,6 +72,7 @@ async def index() -> Response:
 
 
 @schedules.post("/v1/schedules")
+@documented({201: models.Schedule}, body=bodies.ScheduleDocument, headers=_CREATED, problems=(409,))
 async def create() -> Response:
     """Create a schedule under an id of the client's or our own."""
     no_query()
@@ -66,11 +80,17 @@ async def create() -> Response:
     name = document.pop("id", None)
     if name is not None:
         _check_id(name, document)
-    _, record = await site().order(PutSchedule(name, document, create_only=True))
-    return shown(record, 201)
+    return (await site().change(PutSchedule(name, document, create_only=True), _put)).response()
 
 
 @schedules.put("/v1/schedules/<name>")
+@documented(
+    {200: _SHOWN, 201: models.Schedule},
+    query={"dry_run": (bool, "only tell what would become of the due times")},
+    body=bodies.ScheduleDocument,
+    conditions=("If-Match", "If-None-Match"),
+    problems=(409,),
+)
 async def put(name: str) -> Response:
     """Create a schedule, or replace it whole; a dry run only tells what would become of its due times."""
     dry_run = _dry_run()
@@ -79,25 +99,34 @@ async def put(name: str) -> Response:
         _refuse_id("must be the id in the path", document)
     _check_id(name, document)
     new_only = only_if_new()
-    if dry_run:
-        return await _compared(name, PutSchedule(name, document, if_match(), create_only=new_only))
+    command = PutSchedule(name, document, if_match(), create_only=new_only)
     try:
-        created, record = await site().order(PutSchedule(name, document, if_match(), create_only=new_only))
+        if dry_run:
+            return await _compared(name, command)
+        return (await site().change(command, _put)).response()
     except Refused as error:
         if not new_only:
             raise
         raise Outdated(str(error)) from None
-    return shown(record, 201 if created else 200)
 
 
 @schedules.get("/v1/schedules/<name>")
+@documented({200: models.Schedule}, headers=_TAGGED)
 async def get(name: str) -> Response:
     """Return a schedule."""
     no_query()
-    return shown(await site().read(queries.get_schedule, slug(name)))
+    return shown(await site().read(queries.get_schedule, slug(name))).response()
 
 
 @schedules.patch("/v1/schedules/<name>")
+@documented(
+    {200: _SHOWN},
+    query={"dry_run": (bool, "only tell what would become of the due times")},
+    body=bodies.SchedulePatch,
+    merge_patch=True,
+    conditions=("If-Match",),
+    problems=(409,),
+)
 async def patch(name: str) -> Response:
     """Change a schedule by a merge patch; a dry run only tells what would become of its due times."""
     dry_run = _dry_run()
@@ -106,38 +135,68 @@ async def patch(name: str) -> Response:
         del document["id"]
     if dry_run:
         return await _compared(name, PatchSchedule(slug(name), document, if_match()))
-    return shown(await site().order(PatchSchedule(slug(name), document, if_match())))
+    return (await site().change(PatchSchedule(slug(name), document, if_match()), shown)).response()
 
 
 @schedules.delete("/v1/schedules/<name>")
+@documented(
+    {204: None},
+    query={"running": (Literal["cancel", "finish"], "what becomes of what runs; finish unless given")},
+    conditions=("If-Match",),
+    problems=(409,),
+)
 async def delete(name: str) -> Response:
     """Delete a schedule; `?running=cancel` cancels what runs."""
     query = Query()
     running = query.choice("running", ("cancel", "finish"))
     query.close()
-    await site().order(DeleteSchedule(slug(name), running == "cancel", if_match()))
-    return Response(b"", 204)
+    command = DeleteSchedule(slug(name), running == "cancel", if_match())
+    return (await site().change(command, lambda _: Reply(204))).response()
 
 
 @schedules.post("/v1/schedules/<name>/pause")
+@documented(
+    {200: models.Schedule},
+    body=bodies.Pause,
+    optional=True,
+    conditions=("If-Match",),
+    headers=_TAGGED,
+    problems=(409,),
+)
 async def pause(name: str) -> Response:
     """Plan nothing until resumed."""
     no_query()
     fields = Fields(await body_object(optional=True))
     why, until = fields.read("reason", reason), fields.read("until", instant_or_none)
     fields.close()
-    return shown(await site().order(PauseSchedule(slug(name), why, until, if_match())))
+    return (await site().change(PauseSchedule(slug(name), why, until, if_match()), shown)).response()
 
 
 @schedules.post("/v1/schedules/<name>/resume")
+@documented(
+    {200: models.Schedule},
+    body=bodies.Nothing,
+    optional=True,
+    conditions=("If-Match",),
+    headers=_TAGGED,
+    problems=(409,),
+)
 async def resume(name: str) -> Response:
     """Plan again, strictly in the future."""
     no_query()
     Fields(await body_object(optional=True)).close()
-    return shown(await site().order(ResumeSchedule(slug(name), if_match())))
+    return (await site().change(ResumeSchedule(slug(name), if_match()), shown)).response()
 
 
 @schedules.post("/v1/schedules/<name>/trigger")
+@documented(
+    {200: models.Instance, 202: models.Started},
+    body=bodies.TriggerNow,
+    optional=True,
+    waits=True,
+    headers={"Location": (200, 202)},
+    problems=(409,),
+)
 async def trigger(name: str) -> Response:
     """Run a schedule now."""
     no_query()
@@ -145,9 +204,13 @@ async def trigger(name: str) -> Response:
     given = fields.read("input", msgspec.json.encode)
     overlap = fields.read("overlap", choice_of(OVERLAPS))
     fields.close()
-    started = await site().order(TriggerSchedule(slug(name), given, overlap), starts=True)
-    uri = str(instance_uri(started))
-    return show.respond({"id": str(started), "uri": uri, "schedule": name}, 202, Location=uri)
+    command = TriggerSchedule(slug(name), given, overlap)
+    return await finished(await site().change(command, partial(_triggered, name), starts=True))
+
+
+def _triggered(name: str, started: UUID) -> Reply:
+    uri = show.instance_uri(started)
+    return reply(models.Started(id=str(started), uri=uri, schedule=name), 202, Location=uri)
 
 
 def _dry_run() -> bool:
@@ -184,9 +247,14 @@ def _refuse_id(why: str, document: dict[str, Any]) -> NoReturn:
     raise Invalid(FieldError("/id", why), *others)
 
 
-def shown(record: ScheduleRecord, status: int = 200) -> Response:
+def _put(answer: tuple[bool, ScheduleRecord]) -> Reply:
+    created, record = answer
+    return shown(record, 201 if created else 200)
+
+
+def shown(record: ScheduleRecord, status: int = 200) -> Reply:
     """Return a schedule with its ETag."""
     headers: dict[str, str] = {"ETag": f'"{record.version}"'}
     if status == 201:
-        headers["Location"] = f"{request.root_path}/v1/schedules/{record.id}"
-    return show.respond(show.schedule(record), status, **headers)
+        headers["Location"] = f"/v1/schedules/{record.id}"
+    return reply(show.schedule(record), status, **headers)

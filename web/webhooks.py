@@ -9,6 +9,7 @@ from quart import Blueprint, Response
 
 from actors.inbox import ask
 from actors.messages import TryWebhook
+from callsheet import bodies, models
 from callsheet.builtin.addresses import AddressRefused
 from callsheet.builtin.posting import check_target
 from callsheet.definition import check_slug
@@ -19,6 +20,8 @@ from storage.queries import webhooks as queries
 from storage.records import WebhookRecord
 from web import representations as show
 from web.asking import Fields, Query, body_object, flag, instance_id, no_query
+from web.documented import PAGED, documented
+from web.replies import Reply, reply
 from web.site import site
 
 webhooks = Blueprint("webhooks", __name__)
@@ -28,6 +31,7 @@ MOST_SCHEDULES = 100
 
 
 @webhooks.get("/v1/webhooks")
+@documented({200: models.Page[models.Webhook]}, query=PAGED)
 async def index() -> Response:
     """List the webhooks, oldest first."""
     query = Query()
@@ -38,8 +42,9 @@ async def index() -> Response:
 
 
 @webhooks.post("/v1/webhooks")
+@documented({201: models.Webhook}, body=bodies.NewWebhook, headers={"Location": (201,)})
 async def add() -> Response:
-    """Make a webhook; the answer is the only one that shows its secret."""
+    """Make a webhook; its secret is in this answer and in no other, nor in the one kept for an idempotency key."""
     no_query()
     fields = Fields(await body_object())
     url = fields.read("url", _target, required=True)
@@ -48,12 +53,13 @@ async def add() -> Response:
     fields.close()
     assert url is not None
     assert events is not None
-    made = await site().order(AddWebhook(url, events, schedules or (), secret or new_secret()))
-    body = show.webhook(made)
-    return show.respond(body | {"secret": made.secret}, 201, Location=str(body["uri"]))
+    secret = secret or new_secret()
+    made = await site().change(AddWebhook(url, events, schedules or (), secret), _made)
+    return (made if made.replayed else made.with_fields(secret=secret)).response()
 
 
 @webhooks.get("/v1/webhooks/<name>")
+@documented({200: models.Webhook})
 async def get(name: str) -> Response:
     """Return one webhook, and how it does."""
     no_query()
@@ -61,6 +67,7 @@ async def get(name: str) -> Response:
 
 
 @webhooks.patch("/v1/webhooks/<name>")
+@documented({200: models.Webhook}, body=bodies.WebhookPatch, merge_patch=True)
 async def change(name: str) -> Response:
     """Change some of its fields, disable it, or enable it again."""
     no_query()
@@ -70,25 +77,31 @@ async def change(name: str) -> Response:
     schedules = fields.read("schedules", lambda value: () if value is None else _slugs(value))
     secret, enabled = fields.read("secret", check_secret), fields.read("enabled", flag)
     fields.close()
-    changed = await site().order(ChangeWebhook(wanted, url, events, schedules, secret, enabled))
-    return show.respond(show.webhook(changed))
+    command = ChangeWebhook(wanted, url, events, schedules, secret, enabled)
+    return (await site().change(command, lambda changed: reply(show.webhook(changed)))).response()
 
 
 @webhooks.delete("/v1/webhooks/<name>")
+@documented({204: None})
 async def remove(name: str) -> Response:
     """Forget a webhook and what is on its way to it."""
     no_query()
-    await site().order(RemoveWebhook(_id(name)))
-    return Response(b"", 204)
+    return (await site().change(RemoveWebhook(_id(name)), lambda _: Reply(204))).response()
 
 
 @webhooks.post("/v1/webhooks/<name>/test")
+@documented({200: models.Tried}, body=bodies.Nothing, optional=True, changes=False)
 async def test(name: str) -> Response:
     """Send a test message now and tell how that went; it is not tried again."""
     no_query()
     Fields(await body_object(optional=True)).close()
     found = await _find(name)
     return show.respond(show.tried(await ask(site().engine.webhooks, partial(TryWebhook, found))))
+
+
+def _made(record: WebhookRecord) -> Reply:
+    made = show.webhook(record)
+    return reply(made, 201, Location=made.uri)
 
 
 async def _find(name: str) -> WebhookRecord:

@@ -4,7 +4,7 @@ from typing import ClassVar
 from uuid import UUID
 
 import msgspec
-from attrs import frozen
+from attrs import astuple, frozen
 
 from callsheet.instants import format_instant
 
@@ -203,11 +203,49 @@ class ScheduleChanged(Fact):
 
 
 @frozen
+class TokenCreated(Fact):
+    """Event: an API key was made; its hash is for those who let callers in, and is not in the event's row."""
+
+    type: ClassVar[str] = "token.created"
+
+    id: UUID
+    name: str
+    role: str
+    hash: str
+    expires_at: int | None
+
+    def data(self) -> bytes:
+        """Return name, role and end."""
+        expires = None if self.expires_at is None else format_instant(self.expires_at)
+        return _json(name=self.name, role=self.role, expires_at=expires)
+
+
+@frozen
+class TokenRevoked(Fact):
+    """Event: an API key is not let in any more."""
+
+    type: ClassVar[str] = "token.revoked"
+
+    id: UUID
+    name: str
+
+    def data(self) -> bytes:
+        """Return the name."""
+        return _json(name=self.name)
+
+
+@frozen
 class NodeSaid(Fact):
     """Event: something about the node itself, such as `clock.jumped`."""
 
     type: str  # type: ignore[misc]
     payload: bytes = b"{}"
+    instance: UUID | None = None
+
+    @property
+    def about(self) -> tuple[str | None, UUID | None]:
+        """Return the instance, where there is one."""
+        return None, self.instance
 
     def data(self) -> bytes:
         """Return the payload."""
@@ -221,6 +259,22 @@ class Looked:
     next_fire: int | None
     fired: int
     omitted: int
+
+
+@frozen
+class Pruned:
+    """The answer to Prune: how many rows of each kind are gone."""
+
+    instances: int = 0
+    omissions: int = 0
+    schedules: int = 0
+    nodes: int = 0
+    events: int = 0
+    audit: int = 0
+
+    def __add__(self, other: "Pruned") -> "Pruned":
+        """Add up two answers."""
+        return Pruned(*(mine + others for mine, others in zip(astuple(self), astuple(other), strict=True)))
 
 
 _encoder = msgspec.json.Encoder()

@@ -8,6 +8,7 @@ was lost is settled by reading back the number that each transaction leaves in t
 import logging
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from itertools import groupby
 from typing import Any
 
@@ -17,6 +18,7 @@ from pony import orm
 from callsheet.clock import Clock
 from callsheet.errors import CallsheetError, GaveUp, Unavailable
 from callsheet.ids import IdMaker
+from callsheet.logs import told
 from callsheet.tasks import Task
 from storage.database import Database, NodeIdentity
 from storage.failures import at_fault, connection_lost, meaning_of, translated
@@ -27,13 +29,16 @@ from storage.journal import (
     commands,
     ends,
     hook_commands,
+    prune,
     recovery,
     schedules,
     skips,
     starts,
+    tokens,
     webhooks,
 )
-from storage.journal.commands import Command
+from storage.journal.callers import once
+from storage.journal.commands import Command, OnBehalf
 from storage.journal.facts import Fact
 from storage.journal.settling import settle
 from storage.journal.work import Mismatch, Work
@@ -61,6 +66,8 @@ _HANDLERS: dict[type[Command], Callable[[Work, Any], Any]] = {
     commands.SkipDue: skips.skip_due,
     commands.UnskipDue: skips.unskip_due,
     commands.BackfillSchedule: backfills.backfill_schedule,
+    commands.CreateToken: tokens.create_token,
+    commands.RevokeToken: tokens.revoke_token,
     hook_commands.AddWebhook: webhooks.add_webhook,
     hook_commands.ChangeWebhook: webhooks.change_webhook,
     hook_commands.RemoveWebhook: webhooks.remove_webhook,
@@ -70,6 +77,7 @@ _HANDLERS: dict[type[Command], Callable[[Work, Any], Any]] = {
     commands.Recover: recovery.recover,
     commands.Drain: recovery.drain,
     commands.StopNode: recovery.stop_node,
+    commands.Prune: prune.prune,
 }
 # These change rows as Pony objects; a batch is cut where they meet the others, which write below Pony's back.
 _BY_ENTITY = (
@@ -130,7 +138,7 @@ class Journal:
 
     @property
     def database(self) -> Database:
-        """Return the database that it writes to, for those who read."""
+        """Return the database that it writes to, for those who read beside it."""
         return self._database
 
     @property
@@ -151,7 +159,7 @@ class Journal:
     def apply(self, batch: list[Command]) -> Applied:
         """Apply all commands in order; Unavailable means that those without a verdict have changed nothing."""
         whole = Applied()
-        for _, group in groupby(batch, key=lambda command: isinstance(command, _BY_ENTITY)):
+        for _, group in groupby(batch, key=lambda command: isinstance(asked(command), _BY_ENTITY)):
             try:
                 applied = self._apply_together(list(group))
             except CallsheetError as error:
@@ -176,13 +184,18 @@ class Journal:
             raise Unavailable(f"The database refuses what it should take: {error}") from error
         if isinstance(command, commands.EndInstance):
             if isinstance(error, Mismatch):
-                log.warning("instance %s had ended before: its first end stands", command.run.id)
+                extra = told("instance.ended_before", instance=command.run.id, task=command.run.task)
+                log.warning("instance %s had ended before: its first end stands", command.run.id, extra=extra)
                 return Applied([Verdict()], [ends.told_elsewhere(command, self._first_end(command))])
             if command.error != ends.NOT_WRITABLE:
-                log.error("the end of instance %s cannot be written as it is", command.run.id, exc_info=error)
+                extra = told("instance.end_rewritten", instance=command.run.id, task=command.run.task)
+                log.error(
+                    "the end of instance %s cannot be written as it is", command.run.id, exc_info=error, extra=extra
+                )
                 plain = evolve(command, outcome="failed", error=ends.NOT_WRITABLE, state=None, may_retry=False)
                 return self._apply_together([plain])
-        log.error("command failed: %s", type(command).__name__, exc_info=error)
+        kind = type(asked(command)).__name__
+        log.error("command failed: %s", kind, exc_info=error, extra=told("command.failed", command=kind))
         return Applied([Verdict(error=error)])
 
     def _first_end(self, command: commands.EndInstance) -> str:
@@ -255,7 +268,8 @@ class Journal:
             try:
                 return self._read_back() == self._batch
             except Exception as outage:  # noqa: BLE001 - the next try may tell more
-                log.warning("the last transaction cannot be read back yet: %s", outage)
+                extra = told("database.silent")
+                log.warning("the last transaction cannot be read back yet: %s", outage, extra=extra)
                 time.sleep(PAUSE)
         raise GaveUp("The database does not tell whether the last transaction took place.") from error
 
@@ -277,10 +291,17 @@ class Interrupted(CallsheetError):
 
 
 def _verdict(work: Work, command: Command) -> Verdict:
+    inner = asked(command)
+    do = partial(_HANDLERS[type(inner)], work, inner)
     try:
-        return Verdict(_HANDLERS[type(command)](work, command))
+        return Verdict(once(work, command, do) if isinstance(command, OnBehalf) else do())
     except CallsheetError as error:
         return Verdict(error=error)
+
+
+def asked(command: Command) -> Command:
+    """Return what is to be done, whoever asks for it."""
+    return command.command if isinstance(command, OnBehalf) else command
 
 
 def _raise_meaning(error: Exception) -> None:

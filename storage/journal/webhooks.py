@@ -37,26 +37,25 @@ def add_webhook(work: Work, command: AddWebhook) -> WebhookRecord:
         _last_event(work), work.now, work.now, None, None, None,
     )  # fmt: skip
     work.dialect.insert(work.cursor, "webhook", COLUMNS, [row])
+    work.untold += 1
     return _standing(work, made)
 
 
 def change_webhook(work: Work, command: ChangeWebhook) -> WebhookRecord:
     """Change a webhook, enable or disable it."""
     before = _standing(work, command.id)
-    values = {
-        "url": command.url,
-        "events": None if command.events is None else _list(command.events),
-        "schedules": None if command.schedules is None else _list(command.schedules),
-        "secret": command.secret,
-    }
-    for name, value in values.items():
-        if value is not None:
-            work.execute(f"UPDATE webhook SET {name} = ?, updated_at = ? WHERE id = ?", value, work.now, command.id)
+    for name in ("url", "events", "schedules", "secret"):
+        value = getattr(command, name)
+        if value is not None and value != getattr(before, name):
+            text = _list(value) if isinstance(value, tuple) else value
+            work.execute(f"UPDATE webhook SET {name} = ?, updated_at = ? WHERE id = ?", text, work.now, command.id)
+            work.untold += 1
     if command.enabled is False and before.state == "active":
         _disable(work, command.id, "somebody disabled it")
     if command.enabled is True and before.state != "active":
         sql = "UPDATE webhook SET state = 'active', state_reason = NULL, position = ?, updated_at = ? WHERE id = ?"
         work.execute(sql, _last_event(work), work.now, command.id)
+        work.untold += 1
     return _standing(work, command.id)
 
 
@@ -64,6 +63,7 @@ def remove_webhook(work: Work, command: RemoveWebhook) -> None:
     """Forget a webhook; its deliveries go with it."""
     if work.execute("DELETE FROM webhook WHERE id = ?", command.id).rowcount == 0:
         raise Unknown("webhook", command.id)
+    work.untold += 1
 
 
 def plan_deliveries(work: Work, command: PlanDeliveries) -> None:

@@ -7,6 +7,7 @@ database itself. `BOUNDED` lists the few that may read more than an index tells 
 import json
 import re
 from itertools import product
+from uuid import UUID
 
 import pytest
 from attrs import evolve
@@ -14,20 +15,26 @@ from attrs import evolve
 from callsheet import Out, task
 from callsheet.instants import SECOND
 from callsheet.lifecycle import OUTCOMES
+from callsheet.retention import Keep
 from callsheet.tasks import Registry
 from storage.journal.commands import (
     BackfillSchedule,
     CancelInstance,
     CancelInstances,
+    CreateToken,
     DeleteSchedule,
+    IdempotencyKey,
     KeepLog,
     KeepOutput,
     MarkStuck,
+    OnBehalf,
     PatchSchedule,
     PauseSchedule,
     PlanChange,
+    Prune,
     RerunInstance,
     ResumeSchedule,
+    RevokeToken,
     SkipDue,
     Start,
     StartInstances,
@@ -44,6 +51,8 @@ from storage.journal.hook_commands import (
     PostponeDelivery,
     RemoveWebhook,
 )
+from storage.queries import history, invariants
+from storage.queries.audit import AuditFilter, list_audit
 from storage.queries.events import Wanted, last_event, read_events
 from storage.queries.explain import explain
 from storage.queries.instances import Filter, first_outputs, list_instances, list_log, list_outputs, unfinished
@@ -51,6 +60,7 @@ from storage.queries.ledger import ledger
 from storage.queries.nodes import list_nodes
 from storage.queries.schedules import count_schedules, has_schedule, list_schedules, upcoming_of, upcoming_of_all
 from storage.queries.stats import stats
+from storage.queries.tokens import list_tokens, standing_tokens
 from storage.queries.webhooks import active_webhooks, due_messages, get_webhook, list_webhooks
 
 BOUNDED = {
@@ -60,6 +70,7 @@ BOUNDED = {
     "SELECT o.fate, sum(o.count) FROM omission": "figures that are asked for; omissions are few rows",
     "FROM known_task": "one row for each task in the code",
     "FROM webhook": "a hundred at most",
+    "FROM token": "one row for each key that was ever made",
 }
 GROWING = (
     "schedule",
@@ -72,6 +83,8 @@ GROWING = (
     "task_state",
     "event",
     "delivery",
+    "audit",
+    "idempotency",
 )
 
 
@@ -147,7 +160,19 @@ def work(bench):
     bench.ask(DeleteSchedule("noop", cancel_running=True))
     bench.put("noop")
     tell_others(bench)
+    call(bench)
+    clear_away(bench)
     bench.ask(StopNode())
+
+
+def call(bench):
+    """Make and revoke keys, and start under an idempotency key twice, and once more when that has been forgotten."""
+    for command in (CreateToken("a", "viewer", "hash"), RevokeToken("a")):
+        bench.ask(OnBehalf(command, "ada"))
+    start = StartInstances((Start("noop", b"null"),))
+    for hours in (0, 0, 25):
+        bench.clock.move(hours * 3600)
+        bench.ask(OnBehalf(start, "ada", key=IdempotencyKey("id", "fingerprint", str)))
 
 
 def tell_others(bench):
@@ -177,6 +202,21 @@ def plan_ahead(bench):
     bench.boot()
 
 
+def clear_away(bench):
+    """Look for history that may go, have some deleted, and check what is left."""
+    bench.write("UPDATE schedule SET keep_for = 1 WHERE id = 'noop'")
+    keep, now = Keep(age=SECOND, last=1, events=SECOND), bench.clock.now() + 90 * SECOND
+    assert all(walk(bench.database, keep, now, None).prunes for walk in history.WALKS)
+    bench.put("bare")
+    bench.ask(DeleteSchedule("bare"))
+    ended = [one.id for one in bench.instances(states=OUTCOMES)]
+    boots, nobody = (bench.journal._node.boot,), (UUID(int=0),)
+    gone = bench.ask(Prune(tuple(ended[-2:]), (1, 2), ("noop", "bare"), boots, (1, 2), nobody))
+    assert (gone.instances, gone.schedules, gone.events) == (2, 1, 2)
+    for walk in invariants.WALKS:
+        invariants.check_slice(bench.database, walk)
+
+
 def look(bench):
     """Ask every question, with every filter that changes its statement."""
     database = bench.database
@@ -195,6 +235,10 @@ def look(bench):
     unfinished(database)
     list_nodes(database)
     count_schedules(database)
+    list_tokens(database, 50, None)
+    standing_tokens(database)
+    for by, action, schedule, since in product((None, "ada"), (None, "token.create"), (None, "s"), (None, 1)):
+        list_audit(database, AuditFilter(by, action, schedule, since, None), 50, None)
     has_schedule(database, "noop")
     upcoming_of(database, "noop", 50)
     upcoming_of_all(database, 50, None)
@@ -256,6 +300,10 @@ INSERT INTO webhook SELECT gen_random_uuid(), 'u', '[]', '[]', 's', 'active', NU
     FROM generate_series(1, 100) n;
 INSERT INTO delivery SELECT gen_random_uuid(), w.id, n, '{}', 0, n, n FROM webhook w, generate_series(1, 50) n;
 INSERT INTO task_state SELECT 'key' || n, '{}', 1, gen_random_uuid(), n FROM generate_series(1, 2000) n;
+INSERT INTO idempotency SELECT 'id' || n, 'f', 'a', n FROM generate_series(1, 4000) n;
+INSERT INTO audit SELECT gen_random_uuid(), n, 'caller' || mod(n, 9), 'action' || mod(n, 9), 's' || mod(n, 3000) + 1,
+    NULL, '{}' FROM generate_series(1, 8000) n;
+INSERT INTO event (at, type, data) SELECT n, 'instance.ended', '{}' FROM generate_series(1, 8000) n;
 """
 
 
@@ -270,7 +318,7 @@ def explained_by_postgres(bench, sql):
 
 def is_choice(sql):
     """Tell whether PostgreSQL may choose by its statistics to sort the few rows of what is rarer."""
-    return "_tag t JOIN" in sql or "state = 'queued'" in sql
+    return "_tag t JOIN" in sql or "state = 'queued'" in sql or "caller = ? AND action" in sql
 
 
 def faults(node, *, limited, may_sort):

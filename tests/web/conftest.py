@@ -2,14 +2,16 @@
 
 import json
 import logging
+import re
 import time
 from contextlib import asynccontextmanager, suppress
-from functools import partial
+from functools import cache, partial
 from typing import Annotated
 from urllib.parse import urlencode
 
 import h11
 import httpx2
+import jsonschema_rs
 import pytest
 import trio
 from attrs import define, field, frozen
@@ -18,6 +20,7 @@ from msgspec import Meta, Struct
 from actors.inbox import order
 from actors.supervisor import Engine, Rules, engine
 from callsheet import Out, task
+from callsheet.apart import Simulator
 from callsheet.capture import captured
 from callsheet.ids import IdMaker
 from callsheet.tasks import Registry
@@ -26,6 +29,8 @@ from storage.door import ThreadDoor
 from storage.journal.commands import Claim
 from storage.journal.journal import Journal
 from web.app import create_app
+from web.gate import Gate
+from web.openapi import document
 from web.site import Site, Streams
 from web.worker import Limits, serve
 
@@ -94,6 +99,62 @@ class Held:
 
     async def __call__(self, _in: None, out: Out[None]) -> None:
         await trio.sleep_forever()
+
+
+@cache
+def openapi():
+    """Return the OpenAPI document of the application."""
+    return document(create_app(None, insecure=False))
+
+
+@cache
+def routes():
+    """Return each path of the document as a pattern, those without parameters first."""
+    found = [(re.sub(r"{\w+}", "[^/]+", path), path) for path in openapi()["paths"]]
+    return [(re.compile(pattern), path) for pattern, path in sorted(found, key=lambda one: "[" in one[0])]
+
+
+def followed(part):
+    """Return a part of the document, or what it refers to if it is an answer that many have."""
+    name = part.get("$ref", "")
+    return openapi()["components"]["responses"][name.rpartition("/")[2]] if "/responses/" in name else part
+
+
+@cache
+def validator(*way):
+    """Return a validator for the content at the end of a way through the document."""
+    content = openapi()["paths"]
+    for step in way:
+        content = followed(content[step])
+    schema = content["schema"] | {"components": openapi()["components"]}
+    return jsonschema_rs.Draft202012Validator(schema, validate_formats=True)
+
+
+async def keep_the_contract(response):
+    """Hold an answer, and the request that was taken, against the OpenAPI document; its routes are all there."""
+    request = response.request
+    raw = request.url.raw_path.decode().partition("?")[0]
+    path = next((path for pattern, path in routes() if pattern.fullmatch(raw)), None)
+    operation = openapi()["paths"].get(path, {}).get(request.method.lower())
+    if operation is None or raw.endswith("/"):
+        return
+    kind = response.headers.get("Content-Type", "").partition(";")[0]
+    if kind != "text/event-stream":  # which never ends
+        await response.aread()
+    said = f"{request.method} {path} -> {response.status_code}"
+    assert str(response.status_code) in operation["responses"], f"{said} is not documented"
+    answer = followed(operation["responses"][str(response.status_code)])
+    assert kind in answer.get("content", {"": None}), said
+    promised = {name.lower() for name, header in answer.get("headers", {}).items() if header.get("required")}
+    assert promised <= {name.lower() for name in response.headers}, said
+    place = (path, request.method.lower())
+    if kind.endswith("json"):
+        validator(*place, "responses", str(response.status_code), "content", kind).validate(response.json())
+    if response.is_success:
+        known = {one["name"] for one in operation["parameters"] if one["in"] == "query"}
+        assert set(request.url.params.keys()) <= known, said
+        if request.content and "requestBody" in operation:
+            validator(*place, "requestBody", "content", "application/json").validate(json.loads(request.content))
 
 
 class AheadClock:
@@ -178,10 +239,13 @@ class Api:
     engine: Engine
     database: Database
     door: ThreadDoor
+    site: Site
+    gate: Gate
     clock: AheadClock
     streams: Streams
     tasks: Registry
     lag: float = 0.0
+    simulator: Simulator | None = None
 
     def __attrs_post_init__(self):
         for name in ("get", "put", "post", "patch", "delete", "request", "options", "head"):
@@ -203,6 +267,12 @@ class Api:
             while not holds(found := (await self.get(uri)).json()):
                 await trio.sleep(0.002)
         return found
+
+    async def counted(self, event, times):
+        """Wait until an event was counted so many times: what can be read already is counted a moment later."""
+        with trio.fail_after(20):
+            while self.engine.meter.facts[event] < times:
+                await trio.sleep(0.002)
 
     async def wrong(self, request, status=422):
         """Send a request that is to be refused; return the pointers of its problem, in order."""
@@ -273,8 +343,11 @@ def registry():
 
 
 @asynccontextmanager
-async def service(url, limits=LIMITS, rules=RULES):
-    """Run the service on a database; stops in order at the end, like the real one."""
+async def service(url, limits=LIMITS, rules=RULES, gate=None, extend=None):
+    """Run the service on a database; stops in order at the end, like the real one.
+
+    `extend` may add routes to the app before it serves.
+    """
     clock, ids, tasks = AheadClock(), IdMaker(), registry()
     database = open_database(url, clock.now())
     database.db.disconnect()
@@ -284,7 +357,7 @@ async def service(url, limits=LIMITS, rules=RULES):
         await door.write(journal.register)
         async with trio.open_nursery() as nursery:
             running = await nursery.start(engine, journal, door, tasks, clock, rules, None)
-            api = await _open(nursery, running, database, door, tasks, clock, limits)
+            api = await _open(nursery, running, database, door, tasks, clock, limits, gate or Gate(), extend)
             with captured():
                 async with api.http:
                     yield api
@@ -303,15 +376,23 @@ async def service(url, limits=LIMITS, rules=RULES):
         database.release()
 
 
-async def _open(nursery, running, database, door, tasks, clock, limits):
+CONTRACT = {"response": [keep_the_contract]}  # every answer that any of these tests gets
+
+
+async def _open(nursery, running, database, door, tasks, clock, limits, gate, extend):
     site = Site(running, database, door, tasks, clock, "n1", lambda: api.lag)
-    app = create_app(site, insecure=False)
-    start = partial(serve, app, host="127.0.0.1", port=0, shutdown=trio.Event(), limits=limits)
+    app = create_app(site, insecure=False, gate=gate)
+    if extend is not None:
+        extend(app)
+    start = partial(
+        serve, app, host="127.0.0.1", port=0, shutdown=trio.Event(), limits=limits, live=site.traffic.connections
+    )
     [url] = await nursery.start(start)
     # Plain HTTP needs no certificates, and reading them takes longer than all the rest.
     many = httpx2.Limits(max_connections=None)
-    http = httpx2.AsyncClient(base_url=url, timeout=20, limits=many, verify=False)
-    api = Api(url, http, running, database, door, clock, site.streams, tasks)
+    http = httpx2.AsyncClient(base_url=url, timeout=20, limits=many, verify=False, event_hooks=CONTRACT)
+    about = (site, gate, clock, site.streams, tasks)
+    api = Api(url, http, running, database, door, *about, simulator=site.simulator)
     return api
 
 
