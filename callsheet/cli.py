@@ -95,7 +95,7 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--keep-events", metavar="7d", help="how long events stay; off: for ever (7d)")
     serve.add_argument("--api-key-file", metavar="FILE", help="a file that holds the API key of an admin")
     serve.add_argument(
-        "--rate-limit", metavar="N/s", help="requests a second of one caller, or off (1000/s, and twice that at once)"
+        "--rate-limit", metavar="N/s", help="requests a second of one caller, or off (2500/s, and twice that at once)"
     )
     _add_simulate(commands)
     token_command.add_parser(commands)

@@ -40,7 +40,7 @@ class Settings:
     access_log: bool = False
     api_key: str | None = field(default=None, repr=False)
     api_key_file: str | None = None
-    rate_limit: float | None = 1000.0  # requests a second for each caller; None: no limit
+    rate_limit: float | None = 2500.0  # requests a second for each caller; None: no limit
 
 
 def read_settings(flags: Mapping[str, object], environment: Mapping[str, str] = os.environ) -> Settings:
