@@ -235,6 +235,32 @@ async def test_webhooks_are_made_listed_changed_and_removed(api):
     api.problem(await api.get("/v1/webhooks/nonsense"), 404)
 
 
+async def test_the_audit_tells_who_changed_which_webhook_but_neither_url_nor_secret(api):
+    body = {"url": "https://example.org/a-secret", "events": ["failed"]}
+    hook = (await api.post("/v1/webhooks", json=body)).json()
+    for change in ({"events": ["*"], "enabled": False}, {"events": ["*"]}, {}):
+        await api.patch(hook["uri"], json=change)
+    await api.delete(hook["uri"])
+
+    answer = await api.get("/v1/audit")
+    found = [(one["action"], one["data"]) for one in answer.json()["items"]]
+    assert [action for action, _ in found] == ["webhook.delete", "webhook.update", "webhook.create"]
+    assert {data["webhook"] for _, data in found} == {hook["id"]}
+    assert (found[1][1]["fields"], found[1][1]["enabled"]) == ("events, enabled", False)
+    assert "a-secret" not in answer.text
+    assert hook["secret"] not in answer.text
+
+
+async def test_a_webhook_that_is_asked_for_twice_is_made_once_and_its_secret_kept_nowhere_else(api):
+    body = {"url": "https://example.org/hook", "events": ["failed"]}
+    first, again = [await api.post("/v1/webhooks", json=body, headers={"Idempotency-Key": "k"}) for _ in range(2)]
+
+    assert again.headers["Idempotency-Replayed"] == "true"
+    assert first.headers["Location"] == again.headers["Location"]
+    assert again.json() == {name: value for name, value in first.json().items() if name != "secret"}
+    assert len(await api.walk("/v1/webhooks", 10)) == 1
+
+
 @pytest.mark.parametrize(
     ("change", "pointer"),
     [
