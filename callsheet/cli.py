@@ -1,20 +1,27 @@
-"""The command line: `callsheet serve`."""
+"""The command line: `callsheet serve`; the other commands are in `callsheet.commands`."""
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 
 from callsheet import __version__
+from callsheet import commands as others
 from callsheet.errors import RefusedToStart
-from callsheet.settings import DEFAULT_DATABASE, LOG_FORMATS, read_settings
+from callsheet.settings import DEFAULT_DATABASE, LOG_FORMATS
+from callsheet.settings_file import load_settings
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command and return its exit code: 0 stopped as told, 78 refused to start, 70 gave up."""
-    flags = vars(_parser().parse_args(arguments))
-    flags.pop("command")
+    """Run a command and return its exit code; of `serve`: 0 stopped as told, 78 refused to start, 70 gave up."""
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    parser = _parser([word for word in given if not word.startswith("-")][:1])
+    parsed, rest = parser.parse_known_args(given)
+    others.take_rest(parser, parsed, rest)
+    flags = vars(parsed)
+    if flags.pop("command") != "serve":
+        return int(parsed.run(parsed))
     try:
-        settings = read_settings(flags)
+        settings = load_settings(flags).settings
     except RefusedToStart as error:
         print(f"callsheet: {error}", file=sys.stderr)
         return 78
@@ -23,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return serve(settings)
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(wanted: Container[str] = ()) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="callsheet", description="A scheduler service for typed Python tasks.")
     parser.add_argument("--version", action="version", version=f"callsheet {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
@@ -51,7 +58,15 @@ def _parser() -> argparse.ArgumentParser:
     )
     serve.add_argument("--log-format", choices=LOG_FORMATS, help="how log lines look (console)")
     serve.add_argument("--node", metavar="NAME", help="name of this node (the host's name)")
+    serve.add_argument("--config", metavar="FILE", help="file of settings (callsheet.toml, if there is one)")
+    others.register(commands, serve, wanted)
+    parser.set_defaults(every_command=every_command)
     return parser
+
+
+def every_command() -> argparse.ArgumentParser:
+    """Return the parser with all commands loaded."""
+    return _parser(others.COMMANDS)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@
 import fnmatch
 import inspect
 import json
+import os
 import re
 import shutil
 import signal
@@ -82,9 +83,9 @@ def test_every_field_of_an_answer_is_documented():
 
 def test_every_flag_and_variable_is_documented():
     text = read("docs/reference/settings.md")
-    (serve,) = cli._parser()._subparsers._group_actions[0].choices.values()
+    serve = cli._parser()._subparsers._group_actions[0].choices["serve"]
     flags = {option for action in serve._actions for option in action.option_strings if option.startswith("--")}
-    variables = {f"CALLSHEET_{name.upper()}" for name in Settings.__annotations__}
+    variables = {f"CALLSHEET_{name.upper()}" for name in (*Settings.__annotations__, "config")}
     table = [row for row in rows(text) if "CALLSHEET_" in " ".join(row)]
 
     assert {re.search(r"--[a-z-]+", row[0])[0] for row in table} == flags - {"--help"}
@@ -295,9 +296,11 @@ class Reader:
     def shell(self, command):
         """Run a command of the page against our own port."""
         here = command.replace("localhost:8080", f"127.0.0.1:{self.port}").replace("curl ", "curl -sS ", 1)
+        here = re.sub(r"^(\.venv/bin/)?callsheet ", f"{sys.executable} -m callsheet ", here)
         done = subprocess.run(
-            ["bash", "-c", here], cwd=self.folder, capture_output=True, text=True, timeout=30, check=False
-        )
+            ["bash", "-c", here], cwd=self.folder, capture_output=True, text=True, timeout=30, check=False,
+            env=os.environ | {"CALLSHEET_URL": f"http://127.0.0.1:{self.port}"},
+        )  # fmt: skip
         assert done.returncode == 0, f"{command}\n{done.stderr}"
         return done.stdout
 
@@ -338,7 +341,7 @@ def reader(tmp_path):
 def test_the_commands_of_a_page_do_what_it_says(page, reader):
     blocks = BLOCK.findall(page.read_text())
     for (language, mark, text), after in zip(blocks, [*blocks[1:], ("", "", "")], strict=True):
-        assert (language, mark) in {("sh", "run"), ("json", "answer"), ("python", mark)}
+        assert (language, mark) in {("sh", "run"), ("json", "answer"), ("python", mark), ("toml", mark)}
         if mark == "run":
             before, shown = text, reader.run(text)
             assert after[1] == "answer" or '"/problems/' not in shown, shown
