@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 help: ## Show this help
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(BIN)/callsheet: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -25,6 +25,12 @@ run: $(BIN)/callsheet ## Start the service with a demo on http://127.0.0.1:8080 
 test: $(VENV)/.test ## Run the whole test suite, on SQLite and on a real PostgreSQL
 	$(BIN)/python -m pytest -q
 
+simulate-many: $(VENV)/.test ## Play simulated months of a busy service (SEEDS=1000, from FIRST=0) and check every promise
+	$(BIN)/python tests/simulation/month.py $(or $(FIRST),0) $$(($(or $(FIRST),0) + $(or $(SEEDS),1000)))
+
+prove-timetable: $(VENV)/.test ## Hold every expression against every change of every zone (up to an hour)
+	PROVE_TIMETABLE=all $(BIN)/python -m pytest -q tests/callsheet/test_timetable_proof.py --durations=0
+
 lint: $(VENV)/.lint ## Check style, types and the direction of imports
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -43,4 +49,4 @@ clean: ## Remove the virtual environment and caches (never the data)
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help run test lint format bench clean
+.PHONY: help run test prove-timetable simulate-many lint format bench clean

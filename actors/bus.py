@@ -8,7 +8,9 @@ from attrs import define, field
 
 from actors.inbox import answer, leave_nobody_waiting
 from actors.messages import Nudge, Order, TipmanMessage, Told
+from actors.meter import Meter
 from callsheet.errors import CallsheetError, GaveUp, Unavailable
+from callsheet.logs import told
 from storage.door import Door
 from storage.journal.facts import Fact, InstanceQueued, ScheduleChanged
 from storage.journal.journal import Applied, Interrupted, Journal, Verdict
@@ -38,6 +40,7 @@ class Bus:
     door: Door
     journal: Journal
     health: Health = field(factory=Health)
+    meter: Meter = field(factory=Meter)
 
 
 async def bus(ends: Bus) -> None:
@@ -79,7 +82,9 @@ async def _gather(inbox: trio.MemoryReceiveChannel[Order], kept: list[Order], pa
 
 async def _commit(ends: Bus, batch: list[Order]) -> list[Order]:
     """Commit a batch, answer and tell; return the orders that must be tried again."""
+    began = trio.current_time()
     applied, reason = await _apply(ends, batch)
+    _measure(ends.meter, trio.current_time() - began, len(batch), failed=reason is not None)
     for one, verdict in zip(batch, applied.verdicts, strict=False):
         _answer(one, verdict)
     ends.health.storage = reason
@@ -88,16 +93,22 @@ async def _commit(ends: Bus, batch: list[Order]) -> list[Order]:
     return [] if reason is None else _refuse(batch[len(applied.verdicts) :], reason)
 
 
+def _measure(meter: Meter, seconds: float, commands: int, *, failed: bool) -> None:
+    meter.transactions.add(seconds)
+    meter.batches.add(commands)
+    meter.failures += failed
+
+
 async def _apply(ends: Bus, batch: list[Order]) -> tuple[Applied, CallsheetError | None]:
     try:
         return await ends.door.write(ends.journal.apply, [one.command for one in batch]), None
     except Interrupted as error:
         if isinstance(error.reason, GaveUp):
             raise error.reason from error
-        log.warning("%s", error.reason)
+        log.warning("%s", error.reason, extra=told("database.unavailable"))
         return error.applied, error.reason
     except Unavailable as error:
-        log.warning("%s", error)
+        log.warning("%s", error, extra=told("database.unavailable"))
         return Applied(), error
 
 
@@ -112,7 +123,8 @@ def _answer(one: Order, verdict: Verdict) -> None:
     if one.reply_to is not None:
         answer(one.reply_to, verdict)
     elif verdict.error is not None:
-        log.error("%s was refused: %s", type(one.command).__name__, verdict.error)
+        kind = type(one.command).__name__
+        log.error("%s was refused: %s", kind, verdict.error, extra=told("order.refused", command=kind))
 
 
 async def _tell(ends: Bus, facts: tuple[Fact, ...]) -> None:
@@ -120,6 +132,7 @@ async def _tell(ends: Bus, facts: tuple[Fact, ...]) -> None:
     if any(isinstance(fact, ScheduleChanged | InstanceQueued) for fact in facts):
         _offer(ends.scheduler, Nudge())
     _offer(ends.narrator, facts)
+    ends.meter.take(facts)
 
 
 def _offer(channel: trio.MemorySendChannel[Any], message: Any) -> None:

@@ -2,7 +2,7 @@
 
 Waiting for room goes one way, or two full queues could wait for each other:
 
-    web, scheduler, instances  ->  bus  ->  TIPMan
+    web, scheduler, instances, janitor, auditor  ->  bus  ->  TIPMan
 
 The bus never waits for anybody else: it nudges the scheduler and shows the narrator what there is room for.
 The TIPMan waits for nobody; what it has to write down goes through tasks of its own.

@@ -5,8 +5,6 @@ The outcome is what the body did; the report is committed before anybody is told
 """
 
 import threading
-import traceback
-from collections.abc import Callable
 from contextlib import suppress
 from math import inf
 from typing import Any
@@ -18,19 +16,18 @@ from attrs import define, field
 
 from actors.leaks import close_leaks, leaves_open
 from actors.messages import Order
-from callsheet.capture import Pieces, current_pen
+from callsheet.capture import MAX_LINE, Pieces, current_pen
 from callsheet.clock import Clock
 from callsheet.instants import SECOND, to_datetime
 from callsheet.tasks import Task
-from callsheet.tasks.out import OutputLimit
+from callsheet.tasks.failure import describe
+from callsheet.tasks.out import OutputLimit, check_size
 from callsheet.tasks.text import safe_text
+from callsheet.workers import BodyFailed, Job, Pool, Worker, home_of
 from storage.journal.commands import Command, EndInstance, KeepLog, KeepOutput
 from storage.journal.facts import InstanceStarted
 
-MAX_ERROR = 16_000  # characters of a traceback that are kept
-MAX_OUTPUT = 1024 * 1024  # bytes of JSON of one output, as of a request
 MAX_NOTE = 500  # characters of a note of progress
-MAX_LINE = 64_000  # characters of one line of log
 
 
 @define(eq=False)
@@ -55,6 +52,7 @@ class Live:
     started_at: int | None = None
     progress: tuple[float, float | None, str] | None = None
     trio_task: trio.lowlevel.Task | None = None
+    worker: Worker | None = None  # the process that the body runs in, if that is another one
 
     @property
     def deadline(self) -> float:
@@ -83,8 +81,7 @@ class InstancePen:
 
     async def output(self, seq: int, raw: bytes) -> None:
         """Keep one output; waits while the bus is full, which is what slows a flood down."""
-        if len(raw) > MAX_OUTPUT:
-            raise OutputLimit(f"an output of {len(raw):,} bytes is more than the {MAX_OUTPUT:,} that one may have")
+        check_size(raw)
         if self._over:
             raise OutputLimit("the instance is over: what it sends now belongs to nobody")
         await self._bus.send(Order(KeepOutput(self._id, seq, self._clock.now(), raw)))
@@ -179,8 +176,10 @@ def _in_loop(token: trio.lowlevel.TrioToken) -> bool:
         return False
 
 
-async def perform(live: Live, task: Task[Any, Any], bus: trio.MemorySendChannel[Order], clock: Clock) -> None:
-    """Run one instance from its start to its report."""
+async def perform(
+    live: Live, task: Task[Any, Any], bus: trio.MemorySendChannel[Order], clock: Clock, workers: Pool | None = None
+) -> None:
+    """Run one instance from its start to its report; without `workers` isolated bodies run here, too."""
     run = live.run
     live.trio_task = trio.lowlevel.current_task()
     pen = InstancePen(live, bus, clock, task.max_log_bytes)
@@ -188,7 +187,7 @@ async def perform(live: Live, task: Task[Any, Any], bus: trio.MemorySendChannel[
     began, live.started_at = trio.current_time(), clock.now()
     if run.timeout is not None:
         live.scope.deadline = began + run.timeout / SECOND
-    state, error = await _guarded(live, task, pen)
+    state, error = await _guarded(live, task, pen, workers)
     if leaves_open(live.trio_task):
         left_open = await close_leaks(live.trio_task)
         error = left_open if error is None or isinstance(error, RuntimeError) else error
@@ -201,7 +200,7 @@ async def perform(live: Live, task: Task[Any, Any], bus: trio.MemorySendChannel[
         finished_at=live.started_at + round((ended - began) * SECOND),
         error=_explain(live, outcome, error, ended - began),
         state=state if outcome == "succeeded" else None,
-        may_retry=task.retries is not None and (error is None or task.retries.retries_on(error)),
+        may_retry=_may_retry(task, error),
     )
     error = None  # a traceback kept alive would keep all that the task held alive
     current_pen.set(None)
@@ -210,19 +209,43 @@ async def perform(live: Live, task: Task[Any, Any], bus: trio.MemorySendChannel[
             await pen.report(report)
 
 
-async def _guarded(live: Live, task: Task[Any, Any], pen: InstancePen) -> tuple[bytes | None, BaseException | None]:
+async def _guarded(
+    live: Live, task: Task[Any, Any], pen: InstancePen, workers: Pool | None
+) -> tuple[bytes | None, BaseException | None]:
     """Perform the body; return its new state, and what it raised."""
     run = live.run
     state: bytes | None = None
     try:
         with live.scope:
-            due_at = None if run.due_at is None else to_datetime(run.due_at)
-            out = task.out(pen, run.id, run.attempt, due_at, live.scope.deadline)
-            state = await task.perform(task.decode_input(run.input), out, run.state)
+            if task.isolate is not None and workers is not None:
+                state = await _elsewhere(live, task, pen, workers)
+            else:
+                due_at = None if run.due_at is None else to_datetime(run.due_at)
+                out = task.out(pen, run.id, run.attempt, due_at, live.scope.deadline)
+                state = await task.perform(task.decode_input(run.input), out, run.state)
     except BaseException as error:  # noqa: BLE001 - the guard: nothing that a task raises gets past here
         await trio.lowlevel.checkpoint_if_cancelled()  # but when the whole engine is cancelled, there is no outcome
         return None, error
     return state, None
+
+
+async def _elsewhere(live: Live, task: Task[Any, Any], pen: InstancePen, workers: Pool) -> bytes | None:
+    """Perform the body in a worker process, which is killed when the scope around this is cancelled."""
+    run = live.run
+    module, file = home_of(task)
+    async with workers.worker() as live.worker:
+        try:
+            left = live.scope.deadline - trio.current_time()
+            job = Job(module, file, task.name, run.input, run.state, run.id, run.attempt, run.due_at, left)
+            return await live.worker.run(job, pen)
+        finally:
+            live.worker = None
+
+
+def _may_retry(task: Task[Any, Any], error: BaseException | None) -> bool:
+    if isinstance(error, BodyFailed):  # what it raised is known to its worker only
+        return task.retries is not None and error.may_retry
+    return task.retries is not None and (error is None or task.retries.retries_on(error))
 
 
 def _outcome(live: Live, error: BaseException | None, ended: float) -> str:
@@ -244,29 +267,9 @@ def _outcome(live: Live, error: BaseException | None, ended: float) -> str:
 def _explain(live: Live, outcome: str, error: BaseException | None, seconds: float) -> bytes | None:
     """Return what went wrong as a JSON object: type, message, traceback."""
     if error is not None:
-        return msgspec.json.encode(describe(error))
+        return msgspec.json.encode(error.described if isinstance(error, BodyFailed) else describe(error))
     if outcome == "timed_out":
         limit = (live.run.timeout or 0) / SECOND
         message = f"ran {seconds:.3f} s, more than its limit of {limit:g} s"
         return msgspec.json.encode({"type": "TimedOut", "message": message})
     return None
-
-
-def describe(error: BaseException) -> dict[str, str]:
-    """Describe an exception in plain text, even one whose own `str`, `repr` or class name fails."""
-    return {
-        "type": _tried(lambda: safe_text(str(type(error).__qualname__)[:200]), "Exception"),
-        "message": _tried(lambda: safe_text("".join(str(error)[:MAX_ERROR])), "<the exception's str() failed>"),
-        "traceback": _tried(lambda: safe_text(_traceback(error))[-MAX_ERROR:], "<it could not be formatted>"),
-    }
-
-
-def _traceback(error: BaseException) -> str:
-    return "".join(traceback.format_exception(error, limit=-30))
-
-
-def _tried(describe: Callable[[], str], otherwise: str) -> str:
-    try:
-        return str(describe())
-    except BaseException:  # noqa: BLE001 - the author's own code
-        return otherwise

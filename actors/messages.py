@@ -4,6 +4,7 @@ What is to be written down is a command of the journal (storage/journal/commands
 down comes back as facts (storage/journal/facts.py) in Told.
 """
 
+from collections.abc import Mapping
 from uuid import UUID
 
 import trio
@@ -70,6 +71,21 @@ class Present:
 
 
 @frozen
+class RollCall:
+    """Question: how many instances of each task are in the directory, and how many of all are stuck?"""
+
+    reply_to: trio.MemorySendChannel["Attendance"]
+
+
+@frozen
+class Attendance:
+    """The answer to RollCall."""
+
+    running: Mapping[str, int]
+    stuck: int
+
+
+@frozen
 class WhenIdle:
     """Question: answered True as soon as nothing runs here any more."""
 
@@ -83,7 +99,7 @@ class InterruptAll:
     reason: str
 
 
-TipmanMessage = Told | WhereIs | StackOf | Census | WhenIdle | InterruptAll
+TipmanMessage = Told | WhereIs | StackOf | Census | RollCall | WhenIdle | InterruptAll
 
 
 @frozen

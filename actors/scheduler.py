@@ -16,6 +16,7 @@ from actors.messages import Nudge, Order
 from callsheet.clock import Clock
 from callsheet.errors import Unavailable
 from callsheet.instants import SECOND, format_instant
+from callsheet.logs import told
 from storage.journal.commands import Claim, KeepEvent
 from storage.journal.facts import Looked
 
@@ -97,7 +98,8 @@ async def _wait(nudges: trio.MemoryReceiveChannel[Nudge], until: int | None, clo
 async def _report_jump(watch: Watch, bus: trio.MemorySendChannel[Order]) -> None:
     jump = watch.jump()
     if jump:
-        log.warning("the wall clock jumped by %+.1f s, to %s", jump / SECOND, format_instant(watch.clock.now()))
+        now, extra = format_instant(watch.clock.now()), told("clock.jumped", seconds=jump / SECOND)
+        log.warning("the wall clock jumped by %+.1f s, to %s", jump / SECOND, now, extra=extra)
         data = msgspec.json.encode({"seconds": jump / SECOND})
         await bus.send(Order(KeepEvent("clock.jumped", data)))
 

@@ -5,11 +5,13 @@ engine
 ├── tipman      owns the actors of all instances; when it fails, the process ends
 │   └── one actor per task instance, each behind its own guard
 ├── scheduler   keeps no state: restarted up to 5 times a minute, then the process ends
-└── narrator    shows facts to people: restarted likewise
+├── narrator    shows facts to people: restarted likewise
+├── janitor     has old history deleted: restarted likewise
+└── auditor     looks whether what must hold does: restarted likewise
 """
 
 import logging
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from functools import partial
@@ -19,15 +21,22 @@ from typing import Any
 import trio
 from attrs import define, field, frozen
 
+from actors.auditor import Audit, Auditor, auditor
 from actors.bus import Bus, Health, bus
 from actors.inbox import ask, order
+from actors.janitor import EVERY, Janitor, janitor
 from actors.messages import Census, InterruptAll, Nudge, Order, Present, TipmanMessage, WhenIdle
+from actors.meter import Meter
 from actors.narrator import narrator
 from actors.scheduler import LONGEST_WAIT, scheduler
 from actors.tipman import Tipman, tipman
-from callsheet.clock import Clock
+from callsheet.clock import Clock, VirtualClock
 from callsheet.errors import GaveUp, Unavailable
+from callsheet.logs import told
+from callsheet.retention import Keep
 from callsheet.tasks import Task
+from callsheet.workers import Pool
+from storage.database import Database
 from storage.door import Door
 from storage.journal.commands import Drain, Recover, StopNode
 from storage.journal.facts import Fact
@@ -56,6 +65,8 @@ class Rules:
     cleanup_timeout: float = 5.0
     last_cleanup: float = 1.2  # after the drain: stopping has its own bound, drain + 2 s in all
     longest_wait: float = LONGEST_WAIT  # of the scheduler; a simulation whose clock never steps may wait for days
+    keep: Keep = field(factory=Keep)  # history: for ever, unless told otherwise
+    housekeeping: float = EVERY  # between two looks of the janitor and of the auditor; longest_wait, if that is longer
 
 
 @define
@@ -64,16 +75,20 @@ class Engine:
 
     bus: trio.MemorySendChannel[Order]
     tipman: trio.MemorySendChannel[TipmanMessage]
+    scheduler: trio.MemorySendChannel[Nudge]  # have it look at once, as after the clock was set
     health: Health
     stop: trio.Event = field(factory=trio.Event)  # set it: stop as told
     hurry: trio.Event = field(factory=trio.Event)  # set it, too: skip the drain
     draining: bool = False
     ready: bool = False
     lost: int = 0
+    audit: Audit = field(factory=Audit)
     left: Present | None = None
     stopped: trio.Event = field(factory=trio.Event)  # all is written down; what is `left` never ended
     falling: trio.Event = field(factory=trio.Event)  # a part has ended, and the others are being cancelled
     failure: BaseException | None = None  # why
+    meter: Meter = field(factory=Meter)
+    queues: dict[str, trio.MemorySendChannel[Any]] = field(factory=dict)  # by who reads them
 
     @property
     def takes_orders(self) -> bool:
@@ -99,24 +114,38 @@ async def engine(
     to_tipman, tipman_inbox = trio.open_memory_channel[TipmanMessage](TIPMAN_ROOM)
     to_scheduler, nudges = trio.open_memory_channel[Nudge](1)
     to_narrator, facts = trio.open_memory_channel[tuple[Fact, ...]](NARRATOR_ROOM if write else 0)
-    shared = Engine(to_bus, to_tipman, Health())
+    shared = Engine(to_bus, to_tipman, to_scheduler, Health())
+    shared.queues = {"bus": to_bus, "tipman": to_tipman, "scheduler": to_scheduler, "narrator": to_narrator}
     async with trio.open_nursery() as tree:
-        writer = Bus(bus_inbox, to_tipman, to_scheduler, to_narrator, door, journal, shared.health)
+        writer = Bus(bus_inbox, to_tipman, to_scheduler, to_narrator, door, journal, shared.health, shared.meter)
         tree.start_soon(_part, shared, partial(bus, writer))
-        directory = Tipman(tipman_inbox, to_bus, tasks, clock, rules.cleanup_timeout)
+        # A process knows real time only: on a clock that jumps, isolated tasks run in this one, as in `run`.
+        workers = None if isinstance(clock, VirtualClock) else Pool()
+        directory = Tipman(tipman_inbox, to_bus, tasks, clock, rules.cleanup_timeout, workers)
         tree.start_soon(_part, shared, partial(tipman, directory))
         if write is not None:
-            tree.start_soon(_part, shared, partial(restarted, "narrator", partial(narrator, facts, write)))
+            show = partial(narrator, facts, write)
+            tree.start_soon(_part, shared, partial(restarted, "narrator", show, count=shared.meter.restarts))
         shared.lost = await _recover(to_bus)
         planner = trio.CancelScope()
         look = partial(scheduler, nudges, to_bus, clock, clock.now(), rules.longest_wait)
-        tree.start_soon(_part, shared, partial(_within, planner, look))
+        tree.start_soon(_part, shared, partial(_within, planner, look, shared.meter))
+        _keep_house(tree, shared, journal.database, door, clock, rules)
         shared.ready = True
         task_status.started(shared)
         await shared.stop.wait()
         await _stop(shared, planner, rules)
         shared.stopped.set()
         tree.cancel_scope.cancel()
+
+
+def _keep_house(tree: trio.Nursery, shared: Engine, database: Database, door: Door, clock: Clock, rules: Rules) -> None:
+    """Start those who end by themselves once the engine is told to stop."""
+    every = max(rules.housekeeping, rules.longest_wait)
+    sweep = Janitor(shared.bus, door, database, clock, rules.keep, shared.stop, every)
+    tree.start_soon(_part, shared, partial(restarted, "janitor", partial(janitor, sweep)))
+    check = Auditor(shared.bus, door, database, shared.stop, shared.audit, every)
+    tree.start_soon(_part, shared, partial(restarted, "auditor", partial(auditor, check)))
 
 
 async def _part(shared: Engine, actor: Callable[[], Awaitable[None]]) -> None:
@@ -129,9 +158,9 @@ async def _part(shared: Engine, actor: Callable[[], Awaitable[None]]) -> None:
         raise
 
 
-async def _within(scope: trio.CancelScope, actor: Callable[[], Awaitable[None]]) -> None:
+async def _within(scope: trio.CancelScope, actor: Callable[[], Awaitable[None]], meter: Meter) -> None:
     with scope:
-        await restarted("scheduler", actor)
+        await restarted("scheduler", actor, count=meter.restarts)
 
 
 async def _recover(to_bus: trio.MemorySendChannel[Order]) -> int:
@@ -145,15 +174,19 @@ async def _recover(to_bus: trio.MemorySendChannel[Order]) -> int:
             return lost
 
 
-async def restarted(name: str, actor: Callable[[], Awaitable[None]], budget: Budget = Budget()) -> None:
-    """Run an actor and start it again when it crashes; GaveUp once its budget is used up."""
+async def restarted(
+    name: str, actor: Callable[[], Awaitable[None]], budget: Budget = Budget(), count: Counter[str] | None = None
+) -> None:
+    """Run an actor and start it again when it crashes; GaveUp once its budget is used up. `count` counts by name."""
+    count = Counter() if count is None else count
     crashes: deque[float] = deque()
     while True:
         try:
             await actor()
         except Exception as error:
-            log.exception("the %s crashed; it is started again", name)
+            log.exception("the %s crashed; it is started again", name, extra=told("actor.crashed", actor=name))
             crashes.append(trio.current_time())
+            count[name] += 1
             while crashes[0] < crashes[-1] - budget.seconds:
                 crashes.popleft()
             await trio.sleep(min(0.1 * 2 ** len(crashes), 2.0))

@@ -1,10 +1,11 @@
 """The TIPMan (Task In Progress Manager): the directory of all that runs here; it starts and cancels instance actors.
 
-In memory means running, in the database means over, and what is in neither never existed.
+In memory means running, in the database means over, and what is in neither never existed, or retention took it.
 """
 
 import heapq
 import logging
+from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
 from math import inf
@@ -17,10 +18,12 @@ from attrs import define, field
 from actors.inbox import answer, leave_nobody_waiting
 from actors.instance import Cancellation, Live, perform
 from actors.messages import (
+    Attendance,
     Census,
     InterruptAll,
     Order,
     Present,
+    RollCall,
     Sighting,
     StackOf,
     TipmanMessage,
@@ -28,9 +31,11 @@ from actors.messages import (
     WhenIdle,
     WhereIs,
 )
-from actors.stack import await_stack, where_it_stands
 from callsheet.clock import Clock
+from callsheet.logs import told
 from callsheet.tasks import Task
+from callsheet.tasks.stack import await_stack, where_it_stands
+from callsheet.workers import Pool, Worker
 from storage.journal.commands import EndInstance, MarkStuck
 from storage.journal.facts import CancelRequested, Fact, InstanceEnded, InstanceStarted
 
@@ -49,6 +54,7 @@ class Tipman:
     tasks: Mapping[str, Task[Any, Any]]
     clock: Clock
     cleanup_timeout: float
+    workers: Pool | None = None  # None: isolated tasks run in this process, too
     directory: dict[UUID, Live] = field(factory=dict)
     _asked_when_idle: list[trio.MemorySendChannel[bool]] = field(factory=list)
     _ends: list[tuple[float, UUID]] = field(factory=list)  # a heap: by when each must have ended
@@ -60,6 +66,8 @@ async def tipman(own: Tipman) -> None:
     """Keep the directory until all who could ask have hung up; whatever still runs then is cancelled."""
     async with trio.open_nursery() as stage:
         stage.start_soon(_watch_clean_up, own)
+        if own.workers is not None:
+            stage.start_soon(own.workers.tend)
         try:
             async for message in own.inbox:
                 await _handle(own, message, stage)
@@ -77,10 +85,11 @@ async def _handle(own: Tipman, message: TipmanMessage, stage: trio.Nursery) -> N
         case WhereIs(instance, reply_to):
             answer(reply_to, _sighting(own.directory.get(instance)))
         case StackOf(instance, reply_to):
-            live = own.directory.get(instance)
-            answer(reply_to, await_stack(live.trio_task) if live and live.trio_task else None)
+            _tell_stack(own.directory.get(instance), reply_to, stage)
         case Census(reply_to):
             answer(reply_to, _present(own))
+        case RollCall(reply_to):
+            answer(reply_to, _attendance(own))
         case WhenIdle(reply_to):
             own._asked_when_idle.append(reply_to)
         case InterruptAll(_):
@@ -121,11 +130,11 @@ async def _perform(own: Tipman, live: Live) -> None:
     if live.run.timeout is not None:
         _expect_end(own, trio.current_time() + live.run.timeout / 1_000_000, live)
     try:
-        await perform(live, own.tasks[live.run.task], own.bus, own.clock)
+        await perform(live, own.tasks[live.run.task], own.bus, own.clock, own.workers)
     except trio.Cancelled:
         raise
     except BaseException:
-        log.exception("the actor of instance %s failed", live.run.id)
+        log.exception("the actor of instance %s failed", live.run.id, extra=_about(live, "instance.actor_failed"))
         now = own.clock.now()
         error = b'{"type": "InternalError", "message": "the engine failed; see its log"}'
         with suppress(trio.BrokenResourceError):
@@ -174,11 +183,29 @@ async def _watch_clean_up(own: Tipman) -> None:
             _expect_end(own, live.deadline, live)
 
 
+def _tell_stack(live: Live | None, reply_to: trio.MemorySendChannel[list[str] | None], stage: trio.Nursery) -> None:
+    """Answer where an instance stands; one in a worker process is asked there, while we go on."""
+    if live is not None and live.worker is not None:
+        stage.start_soon(_ask_worker, live.worker, reply_to)
+    else:
+        answer(reply_to, await_stack(live.trio_task) if live and live.trio_task else None)
+
+
+async def _ask_worker(worker: Worker, reply_to: trio.MemorySendChannel[list[str] | None]) -> None:
+    with reply_to:
+        answer(reply_to, await worker.stack())
+
+
 async def _mark_stuck(own: Tipman, live: Live) -> None:
     live.stuck = where_it_stands(live.trio_task)
-    log.warning("instance %s of %s does not end: it stands at %s", live.run.id, live.run.task, live.stuck)
+    extra = _about(live, "instance.stuck", where=live.stuck)
+    log.warning("instance %s of %s does not end: it stands at %s", live.run.id, live.run.task, live.stuck, extra=extra)
     with suppress(trio.BrokenResourceError):
         await own.bus.send(Order(MarkStuck(live.run.id, live.stuck)))
+
+
+def _about(live: Live, event: str, **fields: object) -> dict[str, Any]:
+    return told(event, instance=live.run.id, schedule=live.run.schedule, task=live.run.task, **fields)
 
 
 def _sighting(live: Live | None) -> Sighting | None:
@@ -188,6 +215,11 @@ def _sighting(live: Live | None) -> Sighting | None:
 def _present(own: Tipman) -> Present:
     stuck = tuple(instance for instance, live in own.directory.items() if live.stuck is not None)
     return Present(tuple(own.directory), stuck)
+
+
+def _attendance(own: Tipman) -> Attendance:
+    running = Counter(live.run.task for live in own.directory.values())
+    return Attendance(running, sum(live.stuck is not None for live in own.directory.values()))
 
 
 def _answer_idle(own: Tipman) -> None:

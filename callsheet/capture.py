@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Protocol, TextIO
 
+MAX_LINE = 64_000  # characters of one line of log
+
 
 class Pen(Protocol):
     """Takes what one instance says for its log; callable from any thread and never blocks."""

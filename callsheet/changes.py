@@ -13,18 +13,22 @@ MOST_SHOWN = 200
 
 @frozen
 class Course:
-    """The due times of a schedule from now on: strictly after `after`, `left` runs at most (None: no such bound)."""
+    """The due times of a schedule from now on: strictly after `after`, `left` runs at most (None: no such bound).
+
+    What somebody asked to skip is due, too, but is no run.
+    """
 
     plan: Plan
     after: int
     left: int | None = None
+    skips: tuple[int, ...] = ()
 
     def times(self, until: int) -> Iterator[int]:
         """Go through them."""
         due, left = next_due(self.plan, self.after), self.left
         while due is not None and due <= until and left != 0:
             yield due
-            left = None if left is None else left - 1
+            left = left if left is None or due in self.skips else left - 1
             due = next_due(self.plan, due)
 
 

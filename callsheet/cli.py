@@ -7,13 +7,17 @@ from collections.abc import Container, Sequence
 from callsheet import __version__
 from callsheet import commands as others
 from callsheet.errors import RefusedToStart
-from callsheet.settings import DEFAULT_DATABASE, LOG_FORMATS
+from callsheet.logs import FORMATS, LEVELS
+from callsheet.settings import DEFAULT_DATABASE, RUN_WORKER
 from callsheet.settings_file import load_settings
+from callsheet.timetable.zones import tzdata_version
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code; of `serve`: 0 stopped as told, 78 refused to start, 70 gave up."""
     given = sys.argv[1:] if arguments is None else list(arguments)
+    if given[:1] == [RUN_WORKER]:
+        return _work(given[1:])
     parser = _parser([word for word in given if not word.startswith("-")][:1])
     parsed, rest = parser.parse_known_args(given)
     others.take_rest(parser, parsed, rest)
@@ -30,9 +34,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return serve(settings)
 
 
+def _work(arguments: list[str]) -> int:
+    descriptor, *sys.path[:] = arguments
+    from callsheet.workers import child  # noqa: PLC0415 - as above
+
+    child.main(int(descriptor))
+    return 0
+
+
 def _parser(wanted: Container[str] = ()) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="callsheet", description="A scheduler service for typed Python tasks.")
-    parser.add_argument("--version", action="version", version=f"callsheet {__version__}")
+    parser.add_argument("--version", action="version", version=f"callsheet {__version__} (tzdata {tzdata_version()})")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     serve = commands.add_parser(
         "serve",
@@ -54,10 +66,20 @@ def _parser(wanted: Container[str] = ()) -> argparse.ArgumentParser:
         "--http-allow", action="append", metavar="CIDR[:PORT]", help="private addresses http_get may fetch from"
     )
     serve.add_argument(
+        "--allow-commands", action="store_true", default=None, help="add the task command, which runs any program"
+    )
+    serve.add_argument(
         "--insecure-no-auth", action="store_true", default=None, help="listen on other than loopback, unprotected"
     )
-    serve.add_argument("--log-format", choices=LOG_FORMATS, help="how log lines look (console)")
+    serve.add_argument(
+        "--log-format", choices=FORMATS, help="how log lines look (auto: console on a terminal, else json)"
+    )
+    serve.add_argument("--log-level", choices=LEVELS, help="the least that is logged (info)")
+    serve.add_argument("--access-log", action="store_true", default=None, help="log each request")
     serve.add_argument("--node", metavar="NAME", help="name of this node (the host's name)")
+    serve.add_argument("--keep-for", metavar="90d", help="how long ended instances stay; off: for ever (90d)")
+    serve.add_argument("--keep-last", metavar="N", help="how many ended runs of each schedule stay (off: any number)")
+    serve.add_argument("--keep-events", metavar="7d", help="how long events stay; off: for ever (7d)")
     serve.add_argument("--config", metavar="FILE", help="file of settings (callsheet.toml, if there is one)")
     others.register(commands, serve, wanted)
     parser.set_defaults(every_command=every_command)

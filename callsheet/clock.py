@@ -31,7 +31,7 @@ class VirtualClock:
 
     def now(self) -> int:
         """Return the start plus the time that has passed on Trio's clock."""
-        return self._start + self._step + int(trio.current_time() * 1_000_000)
+        return self._start + self._step + round(trio.current_time() * 1_000_000)
 
     def step(self, microseconds: int) -> None:
         """Set the time of day forward or back, as an operator or NTP would; Trio's clock does not notice."""

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 from attrs import frozen
 
-from callsheet.errors import FieldError, Invalid
+from callsheet.errors import FieldError, Invalid, hint_for
 from callsheet.instants import HOUR, SECOND, format_instant, parse_duration, parse_instant, to_seconds
 from callsheet.tasks import Task
 from callsheet.timetable import (
@@ -59,7 +59,7 @@ class Definition:
     ends_at: int | None = None
     max_runs: int | None = None
     run_on_create: bool = False
-    keep_for: int | None = None  # how long its instances are kept; None: as the service has it
+    keep_for: int | None = None  # how long its instances are kept; None: as the service has it, 0: for ever
     keep_last: int | None = None  # how many of them
 
     @property
@@ -159,8 +159,8 @@ class _Reader:
             catch_up_window=self._field("catch_up_window", HOUR, parse_duration),
             jitter=self._field("jitter", 0, parse_duration),
             timeout=self._field("timeout", None, check_timeout),
-            keep_for=self._field("keep_for", None, check_timeout),
-            keep_last=self._field("keep_last", None, check_positive),
+            keep_for=self._field("keep_for", None, _kept(parse_duration)),
+            keep_last=self._field("keep_last", None, _kept(_count)),
             tags=self._field("tags", (), check_tags),
         )
         if not self._errors and self._before is None and self._is_never_due(definition.plan):
@@ -188,7 +188,8 @@ class _Reader:
         name = self._document["task"]
         task = self._tasks.get(name) if isinstance(name, str) else None
         if task is None:
-            self._errors.append(FieldError("/task", f"there is no task {name!r}; GET /v1/tasks lists them"))
+            hint = hint_for("task", name) or "GET /v1/tasks lists them"
+            self._errors.append(FieldError("/task", f"there is no task {name!r}; {hint}"))
         return task
 
     def _input(self, task: Task[Any, Any] | None) -> bytes:
@@ -283,6 +284,17 @@ def _one_of(choices: tuple[str, ...]) -> Callable[[object], str]:
         return value
 
     return check
+
+
+def _kept(check: Callable[[object], int]) -> Callable[[object], int | None]:
+    """Return a check for a bound of retention: null is as the service has it, 0 is for ever."""
+    return lambda value: None if value is None else check(value)
+
+
+def _count(value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= _MOST:
+        raise ValueError("must be a whole number, or null")
+    return value
 
 
 def _boolean(value: object) -> bool:

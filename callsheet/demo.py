@@ -7,6 +7,7 @@ import trio
 from actors.inbox import order
 from actors.messages import Order
 from callsheet.errors import Refused, Unavailable
+from callsheet.logs import told
 from storage.journal.commands import PutSchedule
 
 log = logging.getLogger("callsheet.demo")
@@ -18,9 +19,9 @@ async def add(bus: trio.MemorySendChannel[Order], url: str) -> None:
         try:
             await order(bus, PutSchedule(slug, document, create_only=True))
         except Refused:
-            log.debug("the schedule %s stays as it is", slug)
+            log.debug("the schedule %s stays as it is", slug, extra=told("demo.kept", schedule=slug))
         except Unavailable as error:
-            log.warning("the schedule %s was not added: %s", slug, error)
+            log.warning("the schedule %s was not added: %s", slug, error, extra=told("demo.not_added", schedule=slug))
 
 
 def demo_schedules(url: str) -> dict[str, dict[str, object]]:

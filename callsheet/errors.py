@@ -28,6 +28,18 @@ class CallsheetError(Exception):
     title: ClassVar[str] = "Something went wrong on our side"
 
 
+_HINTS = {
+    ("task", "command"): (
+        "it runs programs: start the service with --allow-commands (CALLSHEET_ALLOW_COMMANDS) to have it"
+    ),
+}
+
+
+def hint_for(what: str, name: object) -> str | None:
+    """Return what to do about something that is missing, where that is known."""
+    return _HINTS.get((what, str(name)))
+
+
 class Unknown(CallsheetError):
     """Nothing by that name exists, or ever did."""
 
@@ -36,7 +48,8 @@ class Unknown(CallsheetError):
     title = "There is no such thing"
 
     def __init__(self, what: str, name: object) -> None:
-        super().__init__(f"There is no {what} {str(name)!r}.")
+        hint = hint_for(what, name)
+        super().__init__(f"There is no {what} {str(name)!r}{f'; {hint}' if hint else ''}.")
 
 
 class Refused(CallsheetError):

@@ -99,10 +99,11 @@ def decide(planned: Planned, now: int, awake_since: int) -> Decision:
 
     `awake_since` is the instant since which this node has been up and looking: what was due before it is downtime.
     """
-    last = _latest(planned, now)
+    last, following = _reach(planned, now)
     if planned.blocked:
         count = count_due(planned.trigger, planned.due - 1, last)
-        return _decision(planned, [], last, [Omitted("rejected", planned.blocked, planned.due, last, count)])
+        rejected = [Omitted("rejected", planned.blocked, planned.due, last, count)]
+        return _decision(planned, [], last, following, rejected)
     wanted = _wanted(planned, last, now, awake_since)
     omitted = [Omitted("skipped", "requested", due, due, 1) for due in _requested(planned, last)]
     refused = _overlapped(planned)
@@ -115,7 +116,7 @@ def decide(planned: Planned, now: int, awake_since: int) -> Decision:
         omitted = [one for one in omitted if one.last <= last]
     settled = sorted([*wanted, *(one.first for one in omitted)])
     omitted += _missed(planned, settled, last, awake_since)
-    return _decision(planned, wanted, last, sorted(omitted, key=lambda one: one.first))
+    return _decision(planned, wanted, last, following, sorted(omitted, key=lambda one: one.first))
 
 
 def decide_at_once(planned: Planned) -> Decision:
@@ -123,17 +124,26 @@ def decide_at_once(planned: Planned) -> Decision:
     due, refused = planned.due, planned.blocked or _overlapped(planned)
     if refused:
         fate = "rejected" if planned.blocked else "skipped"
-        return _decision(planned, [], due, [Omitted(fate, refused, due, due, 1)])
-    return _decision(planned, [due], due, [])
+        return _decision(planned, [], due, None, [Omitted(fate, refused, due, due, 1)])
+    return _decision(planned, [due], due, None, [])
 
 
-def _decision(planned: Planned, runs: list[int], last: int, omitted: list[Omitted]) -> Decision:
-    exhausted = planned.runs_left is not None and len(runs) >= planned.runs_left
-    following = None if exhausted else advance(planned.trigger, last)
+def _decision(planned: Planned, runs: list[int], last: int, following: int | None, omitted: list[Omitted]) -> Decision:
+    if planned.runs_left is not None and len(runs) >= planned.runs_left:
+        following = None
     next_fire = fire_time(planned.id, planned.trigger, following, planned.jitter)
     replaces = planned.busy and planned.overlap == "replace" and bool(runs)
     in_turn = planned.overlap != "allow" and (planned.busy or len(runs) > 1)
     return Decision(runs, last, following, next_fire, omitted, in_turn, replaces)
+
+
+def _reach(planned: Planned, now: int) -> tuple[int, int | None]:
+    """Return the latest due time whose moment has come and the one after it; nearly always that is the one planned."""
+    following = advance(planned.trigger, planned.due)
+    if following is None or following > now:
+        return planned.due, following
+    last = _latest(planned, now)
+    return last, advance(planned.trigger, last)
 
 
 def _latest(planned: Planned, now: int) -> int:
@@ -155,9 +165,11 @@ def _wanted(planned: Planned, last: int, now: int, awake_since: int) -> list[int
     most = MOST_CAUGHT_UP if planned.catch_up == "all" else 1
     wanted: list[int] = []
     due: int | None = last
-    while due is not None and len(wanted) < most and _still_wanted(planned, due, now, awake_since):
+    while due is not None and _still_wanted(planned, due, now, awake_since):
         if due not in planned.skips:
             wanted.append(due)
+        if len(wanted) == most or due == planned.due:
+            break
         due = last_due(planned.trigger, planned.due - 1, due - 1)
     return wanted[::-1]
 
@@ -173,6 +185,8 @@ def _still_wanted(planned: Planned, due: int, now: int, awake_since: int) -> boo
 
 def _requested(planned: Planned, last: int) -> list[int]:
     """Return the due times that somebody asked to skip; one that the trigger no longer names is none."""
+    if not planned.skips:
+        return []
     asked = sorted(due for due in planned.skips if planned.due <= due <= last)
     return [due for due in asked if count_due(planned.trigger, due - 1, due)]
 
@@ -188,7 +202,7 @@ def _missed(planned: Planned, settled: list[int], last: int, awake_since: int) -
     """Return rows for the due times that nobody ran: those between the ones that are settled."""
     rows, after = [], planned.due - 1
     for until in [due - 1 for due in settled] + [last]:
-        final = last_due(planned.trigger, after, until)
+        final = last_due(planned.trigger, after, until) if until > after else None
         if final is not None:
             first = next_due(planned.trigger, after)
             assert first is not None

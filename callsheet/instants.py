@@ -41,9 +41,8 @@ def parse_instant(text: str) -> int:
 
 
 def format_instant(instant: int) -> str:
-    """Write an instant as RFC 3339 in UTC, with as many decimals as it has."""
-    text = to_datetime(instant).isoformat().replace("+00:00", "")
-    return (text.rstrip("0") if "." in text else text) + "Z"
+    """Write an instant as RFC 3339 in UTC, with six decimals or none: as msgspec writes a datetime."""
+    return to_datetime(instant).isoformat().replace("+00:00", "Z")
 
 
 def from_datetime(moment: datetime) -> int:

@@ -1,273 +1,306 @@
-"""What the API answers, as types: the names are those of docs/reference/rest.md.
+"""What the API answers, as types: the server encodes them, the OpenAPI document describes them, clients decode them.
 
-Times are aware datetimes in UTC, lengths of time seconds. A field that a later version adds is passed over.
+Times are in UTC, lengths of time are seconds, and other instances and schedules are named by their URIs. A field that
+is UNSET is not in the JSON. Texts of a closed set are plain texts to whoever decodes: a later server may know more.
 """
 
 from datetime import datetime
 from typing import Annotated, Any, Generic, TypeVar
 
-from msgspec import Meta, Struct, field
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from callsheet.lifecycle import CAUSES, FATES, INSTANCE_STATES, OUTCOMES, SCHEDULE_STATES
 
 T = TypeVar("T")
 
 Time = Annotated[datetime, Meta(tz=True)]
+Tags = Annotated[list[str], Meta(description="for filters")]
+InstanceState = Annotated[str, Meta(extra_json_schema={"enum": list(INSTANCE_STATES)})]
+Outcome = Annotated[str, Meta(extra_json_schema={"enum": list(OUTCOMES)})]
+ScheduleState = Annotated[str, Meta(extra_json_schema={"enum": list(SCHEDULE_STATES)})]
+Json = Annotated[Any, Meta(description="any JSON")]
+TriggerDocument = Annotated[
+    dict[str, Any],
+    Meta(extra_json_schema={"anyOf": [{"$ref": f"#/components/schemas/{name}"} for name in
+                                      ("EveryTrigger", "CronTrigger", "AtTrigger", "AfterTrigger")]}),
+]  # fmt: skip
 
 
-class Page(Struct, Generic[T]):
-    """One page of a list; `next` is the cursor of the page after it."""
+class Page(Struct, Generic[T], kw_only=True):
+    """One page of a list; `next` is the cursor of the page after it, null at the end."""
 
     items: list[T]
     next: str | None = None
 
 
-class FieldProblem(Struct):
-    """One wrong field of a request, by its JSON pointer."""
+class WrongField(Struct):
+    """One wrong field: `pointer` is a JSON pointer into the body, or `#/name` for a query."""
 
     pointer: str
     detail: str
 
 
-class Problem(Struct):
-    """An RFC 9457 problem: `kind` is what programs branch on, `detail` a sentence for people."""
-
-    type: str = "about:blank"
-    title: str = ""
-    status: int = 0
-    detail: str = ""
-    instance: str | None = None
-    request_id: str | None = None
-    errors: list[FieldProblem] = field(default_factory=list)
-    blocked_by: str | None = None
-
-    @property
-    def kind(self) -> str:
-        """Return the last word of the type, such as `validation`."""
-        return self.type.rsplit("/", 1)[-1]
-
-
-class TaskModel(Struct):
-    """A task in the code."""
-
-    name: str
-    doc: str | None
-    origin: str
-    input_schema: dict[str, Any]
-    output_schema: dict[str, Any]
-    timeout: float | None
-    retries: int
-    idempotent: bool
-    max_running: int | None
-    state: str | None
-
-
-class Schedule(Struct):
-    """A schedule, whole; `trigger` as it was put, with its defaults."""
-
-    id: str
-    uri: str
-    state: str
-    version: int
-    task: str
-    input: Any
-    trigger: dict[str, Any]
-    description: str
-    created_at: Time
-    updated_at: Time
-    state_reason: str | None = None
-    state_errors: list[FieldProblem] | None = None
-    paused_until: Time | None = None
-    starts_at: Time | None = None
-    ends_at: Time | None = None
-    max_runs: int | None = None
-    run_on_create: bool = False
-    overlap: str = "skip"
-    catch_up: str = "latest"
-    catch_up_window: float = 3600
-    jitter: float = 0
-    timeout: float | None = None
-    keep_for: float | None = None
-    keep_last: int | None = None
-    tags: list[str] = field(default_factory=list)
-    next_due: Time | None = None
-    next_due_local: str | None = None
-    last_due: Time | None = None
-    run_count: int = 0
-    skips: list[Time] = field(default_factory=list)
-
-
-class Cancellation(Struct):
-    """Who wanted an instance to end, when and why."""
-
-    requested_at: Time
-    by: str | None = None
-    reason: str | None = None
-
-
-class RunError(Struct):
-    """What went wrong in a run."""
+class Problem(Struct, kw_only=True):
+    """An error after RFC 9457: branch on `type` or `status`, show `detail`."""
 
     type: str
-    message: str
-    traceback: str | None = None
+    title: str
+    status: int
+    detail: str
+    instance: Annotated[str | None, Meta(description="the path of the request")]
+    request_id: str | None
+    errors: list[WrongField] | UnsetType = UNSET
+    blocked_by: Annotated[str, Meta(description="the URI in the way")] | UnsetType = UNSET
 
 
-class Progress(Struct):
-    """How far a run says that it is."""
+class EveryTrigger(Struct):
+    """Due at the anchor and every so many seconds from there."""
 
-    done: float
-    total: float | None = None
-    note: str = ""
+    every: float
+    anchor: Time
 
 
-class Instance(Struct):
-    """One run of a task; `outputs` and `progress` only when it was read alone."""
+class CronTrigger(Struct):
+    """Due when the clocks of a zone show what a cron expression names."""
+
+    cron: str
+    timezone: str
+
+
+class AtTrigger(Struct):
+    """Due once."""
+
+    at: Time
+
+
+class AfterTrigger(Struct):
+    """Due when a run of another schedule is over."""
+
+    after: Annotated[str, Meta(description="the id of that schedule")]
+    on: Annotated[str, Meta(extra_json_schema={"enum": ["success", "failure", "any"]})]
+
+
+class Schedule(Struct, kw_only=True):
+    """A schedule: what was put, with defaults filled in, and how it stands."""
 
     id: str
     uri: str
+    state: ScheduleState
+    state_reason: Annotated[str | None, Meta(description="why it is paused or blocked")]
+    state_errors: Annotated[
+        list[WrongField] | None, Meta(description="what is wrong with its input, if blocked for it")
+    ]
+    paused_until: Time | None
+    version: Annotated[int, Meta(description="counts changes; the ETag")]
     task: str
-    cause: str
-    running: bool
-    state: str
-    attempt: int
-    input: Any
-    queued_at: Time
-    schedule: str | None = None
-    outcome: str | None = None
-    retry_of: str | None = None
-    rerun_of: str | None = None
-    after: str | None = None
-    node: str | None = None
-    tags: list[str] = field(default_factory=list)
-    timeout: float | None = None
-    due_at: Time | None = None
-    start_after: Time | None = None
-    waits_for: str | None = None
-    started_at: Time | None = None
-    finished_at: Time | None = None
-    late_by: float | None = None
-    seconds: float | None = None
-    cancel: Cancellation | None = None
-    stuck: bool = False
-    stuck_at: str | None = None
-    error: RunError | None = None
-    outputs: list[Any] = field(default_factory=list)
-    progress: Progress | None = None
+    input: Json
+    trigger: TriggerDocument
+    starts_at: Time | None
+    ends_at: Time | None
+    max_runs: int | None
+    run_on_create: bool
+    overlap: str
+    catch_up: str
+    catch_up_window: float
+    jitter: float
+    timeout: float | None
+    keep_for: float | None
+    keep_last: int | None
+    tags: Tags
+    description: Annotated[str, Meta(description="the trigger in words")]
+    next_due: Annotated[Time | None, Meta(description="null unless active")]
+    next_due_local: Annotated[str | None, Meta(description="the same in the trigger's zone")]
+    last_due: Annotated[Time | None, Meta(description="the latest due time that the ledger holds")]
+    run_count: int
+    skips: Annotated[list[Time], Meta(description="due times to come that somebody asked to skip")]
+    created_at: Time
+    updated_at: Time
 
 
-class Started(Struct):
-    """An instance that was accepted."""
-
-    id: str
-    uri: str
-    task: str | None = None
-    schedule: str | None = None
-
-
-class Batch(Struct):
-    """The instances that a batch started, in its order."""
-
-    items: list[Started]
-
-
-class Count(Struct):
-    """How many were meant."""
-
-    count: int
-
-
-class Output(Struct):
-    """One value that an instance sent."""
-
-    seq: int
-    at: Time
-    value: Any
-
-
-class LogLine(Struct):
-    """One line that an instance logged."""
-
-    seq: int
-    at: Time
-    level: str
-    text: str
-    fields: dict[str, Any] = field(default_factory=dict)
-
-
-class Stack(Struct):
-    """Where an instance stands in its code, outermost first."""
-
-    running: bool
-    frames: list[str]
-
-
-class LedgerRow(Struct):
-    """What became of a due time, or of several in a row that started nothing."""
-
-    fate: str
-    due_at: Time | None = None
-    instance: str | None = None
-    outcome: str | None = None
-    attempt: int | None = None
-    reason: str | None = None
-    first_due: Time | None = None
-    last_due: Time | None = None
-    count: int = 1
-    blocked_by: str | None = None
-
-
-class Coming(Struct):
-    """A due time to come; `local` is the trigger's zone."""
-
-    schedule: str
-    uri: str
-    task: str
-    due_at: Time
-    local: str
-    skip: bool = False
-
-
-class DueTime(Struct):
-    """A due time, in UTC and in the trigger's zone."""
+class LocalTime(Struct):
+    """A due time, also as the clocks of its zone show it."""
 
     due_at: Time
     local: str
 
 
 class Preview(Struct):
-    """The next due times of a trigger that nobody saved."""
+    """The next due times of a trigger."""
 
-    items: list[DueTime]
-    description: str
-    trigger: dict[str, Any]
+    items: list[LocalTime]
+    description: Annotated[str, Meta(description="the trigger in words")]
+    trigger: TriggerDocument
 
 
-class Comparison(Struct, rename={"from_": "from"}):
-    """What a change of a schedule would do."""
+class Comparison(Struct, kw_only=True, rename={"since": "from"}):
+    """What a change would do to the due times from `from` to `until`."""
 
+    dry_run: bool
     id: str
-    would: str
-    schedule: dict[str, Any]
+    would: Annotated[str, Meta(extra_json_schema={"enum": ["create", "update", "change nothing"]})]
+    schedule: Annotated[dict[str, Any], Meta(description="the document that it would leave")]
     description: str
-    from_: Time
+    since: Time
     until: Time
-    appear: list[DueTime]
-    vanish: list[DueTime]
+    appear: list[LocalTime]
+    vanish: list[LocalTime]
     appearing: int
     vanishing: int
     kept: int
-    dry_run: bool = True
+
+
+class Peak(Struct):
+    """The most instances that ran at once, and when first."""
+
+    running: int
+    at: Time | None
+
+
+class Left(Struct):
+    """What had not ended at the end."""
+
+    running: int
+    queued: int
+
+
+class BusyMinute(Struct):
+    """One of the busiest minutes."""
+
+    minute: Time
+    running: int
+    started: int
+
+
+class OmissionCount(Struct):
+    """How many due times were omitted for one reason."""
+
+    fate: str
+    reason: str
+    count: int
+
+
+class OmittedDueTimes(Struct):
+    """Consecutive due times that were omitted."""
+
+    schedule: str
+    fate: str
+    reason: str
+    first_due: Time
+    last_due: Time
+    count: int
+
+
+class Assumption(Struct):
+    """How long the runs of a schedule were taken to last, and why."""
+
+    source: str
+    text: str
+    runs: int
+    median_seconds: float
+    longest_seconds: float
+    unlucky: Annotated[float, Meta(description="the share of runs that do not succeed")]
+
+
+class SimulatedSchedule(Struct):
+    """What would become of one schedule."""
+
+    schedule: str
+    task: str
+    firings: int
+    retries: int
+    queued: int
+    outcomes: dict[str, int]
+    omissions: list[OmissionCount]
+    peak_running: int
+    busy_seconds: float
+    latest_by: Annotated[float, Meta(description="how late the latest start was")]
+    assumed: Assumption
+
+
+class Simulation(Struct, kw_only=True, rename={"since": "from", "until": "to"}):
+    """What would happen, with nothing changed."""
+
+    since: Time
+    until: Time
+    seed: int
+    resolution: float
+    max_running: int | None
+    firings: int
+    retries: int
+    queued: int
+    outcomes: dict[str, int]
+    omissions: list[OmissionCount]
+    unfinished: Left
+    peak: Peak
+    busy_seconds: float
+    busiest: list[BusyMinute]
+    schedules: list[SimulatedSchedule]
+    omitted: list[OmittedDueTimes]
+    omitted_complete: bool
+    assumptions: list[str]
+
+
+class DueTime(Struct, kw_only=True):
+    """A due time to come."""
+
+    schedule: str
+    uri: str
+    task: str
+    due_at: Time
+    local: str
+    skip: Annotated[bool, Meta(description="somebody asked to leave it out")]
+
+
+class LedgerRow(Struct, kw_only=True):
+    """One row of a ledger: a due time that ran, or consecutive ones that did not, for one reason."""
+
+    fate: Annotated[str, Meta(extra_json_schema={"enum": ["ran", *FATES]})]
+    due_at: Time | UnsetType = UNSET
+    instance: str | UnsetType = UNSET
+    outcome: Outcome | UnsetType | None = UNSET
+    attempt: int | UnsetType = UNSET
+    reason: str | UnsetType | None = UNSET
+    first_due: Time | UnsetType = UNSET
+    last_due: Time | UnsetType = UNSET
+    count: int | UnsetType = UNSET
+    blocked_by: str | UnsetType | None = UNSET
+
+
+class Hindrance(Struct):
+    """What could keep the next due time from running."""
+
+    reason: str
+    detail: str
+    instance: str | None
+
+
+class Explanation(Struct, kw_only=True):
+    """What is known about one instant of a schedule."""
+
+    explanation: Annotated[str, Meta(description="one sentence")]
+    schedule: str
+    state: ScheduleState
+    state_reason: str | None
+    at: Time
+    due: bool
+    due_at: Time | None
+    ledger: LedgerRow | None
+    previous_due: Time | None
+    next_due: Time | None
+    next_due_local: str | None
+    could_stop_it: list[Hindrance]
 
 
 class Filled(Struct):
-    """What a backfill makes of one due time."""
+    """What a backfill does with one due time."""
 
     due_at: Time
-    before: str | None = None
-    left_out: str | None = None
-    instance: str | None = None
+    before: Annotated[str | None, Meta(description="the fate it had")]
+    left_out: Annotated[str | None, Meta(description="why it is left out")]
+    instance: str | None
 
 
-class Backfill(Struct):
+class Backfill(Struct, kw_only=True):
     """What a backfill started, or would start."""
 
     dry_run: bool
@@ -277,44 +310,127 @@ class Backfill(Struct):
     items: list[Filled]
 
 
-class Hindrance(Struct):
-    """What could keep a due time from running."""
+class Cancel(Struct):
+    """Who ordered that an instance be cancelled, and why."""
 
-    reason: str
-    detail: str | None = None
-    instance: str | None = None
+    requested_at: Time
+    by: str | None
+    reason: str | None
 
 
-class Explanation(Struct):
-    """What is known about one instant of a schedule."""
+class TaskError(Struct, kw_only=True):
+    """Why an instance did not succeed."""
 
-    explanation: str
-    schedule: str
-    state: str
+    type: str
+    message: str = ""
+    traceback: str | UnsetType = UNSET
+
+
+class Progress(Struct):
+    """How far a running instance is, as it says."""
+
+    done: float
+    total: float | None
+    note: str
+
+
+class Instance(Struct, kw_only=True):
+    """One run of a task."""
+
+    id: str
+    uri: str
+    task: str
+    schedule: str | None
+    cause: Annotated[str, Meta(extra_json_schema={"enum": list(CAUSES)})]
+    running: bool
+    state: InstanceState
+    outcome: Annotated[Outcome | None, Meta(description="null while it is not over")]
+    attempt: int
+    retry_of: Annotated[str | None, Meta(description="the first attempt")]
+    rerun_of: str | None
+    after: str | None
+    node: str | None
+    input: Json
+    tags: Tags
+    timeout: float | None
+    due_at: Annotated[Time | None, Meta(description="the due time it answers to")]
+    queued_at: Time
+    start_after: Time | None
+    waits_for: Annotated[str | None, Meta(description="the line that a queued one stands in")]
+    started_at: Time | None
+    finished_at: Time | None
+    late_by: Annotated[float | None, Meta(description="seconds from due to started")]
+    seconds: float | None
+    cancel: Cancel | None
+    stuck: Annotated[bool, Meta(description="it was told to end and does not")]
+    stuck_at: str | None
+    error: TaskError | None
+    outputs: Annotated[list[Any], Meta(description="the first 50; only when read alone")] | UnsetType = UNSET
+    progress: Progress | UnsetType | None = UNSET
+
+
+class Started(Struct, kw_only=True):
+    """A start that is written down."""
+
+    id: str
+    uri: str
+    task: str | UnsetType = UNSET
+    schedule: str | UnsetType = UNSET
+
+
+class BatchStarted(Struct):
+    """Starts that are written down, in the order of the request."""
+
+    items: list[Started]
+
+
+class Count(Struct):
+    """How many instances were told to end."""
+
+    count: int
+
+
+class Output(Struct):
+    """One value that an instance sent."""
+
+    seq: int
     at: Time
-    due: bool
-    state_reason: str | None = None
-    due_at: Time | None = None
-    ledger: LedgerRow | None = None
-    previous_due: Time | None = None
-    next_due: Time | None = None
-    next_due_local: str | None = None
-    could_stop_it: list[Hindrance] = field(default_factory=list)
+    value: Json
 
 
-class Stats(Struct):
-    """Counts over the history, and percentiles in seconds of the latest `sample` runs."""
+class LogLine(Struct):
+    """One line that an instance logged."""
 
-    outcomes: dict[str, int]
-    running: int
-    queued: int
-    omissions: dict[str, int]
-    lateness: dict[str, float | None]
-    durations: dict[str, float | None]
-    sample: int = 0
+    seq: int
+    at: Time
+    level: str
+    text: str
+    fields: dict[str, Any]
 
 
-class Node(Struct):
+class Stack(Struct):
+    """Where a running instance stands in its code, outermost frame first."""
+
+    running: bool
+    frames: list[str]
+
+
+class Task(Struct, kw_only=True):
+    """A task in the code; its schemas are JSON Schema 2020-12."""
+
+    name: str
+    doc: str
+    origin: Annotated[str, Meta(description="module and name in the code")]
+    input_schema: dict[str, Any]
+    output_schema: dict[str, Any]
+    timeout: float | None
+    retries: int
+    idempotent: bool
+    max_running: int | None
+    state: Annotated[str | None, Meta(description="what shares its state: null, schedule or task")]
+
+
+class Node(Struct, kw_only=True):
     """One boot of a node."""
 
     name: str
@@ -322,22 +438,23 @@ class Node(Struct):
     host: str
     pid: int
     started_at: Time
-    seen_at: Time
-    stopped_at: Time | None = None
+    seen_at: Annotated[Time, Meta(description="its latest write")]
+    stopped_at: Annotated[Time | None, Meta(description="null: it runs, or it crashed")]
 
 
-class Status(Struct):
-    """What a probe answers."""
+class Stats(Struct, kw_only=True):
+    """Counts over the history, and percentiles in seconds over the latest `sample` ended instances."""
+
+    outcomes: dict[str, int]
+    running: int
+    queued: int
+    omissions: dict[str, int]
+    lateness: dict[str, float]
+    durations: dict[str, float]
+    sample: int
+
+
+class Probe(Struct):
+    """The answer of a probe when all is well."""
 
     status: str
-
-
-class Event(Struct):
-    """One committed fact; `data` is as docs/reference/events.md has it."""
-
-    id: int | str
-    type: str
-    at: Time | None = None
-    schedule: str | None = None
-    instance: str | None = None
-    data: dict[str, Any] = field(default_factory=dict)

@@ -3,7 +3,9 @@
 import gc
 import logging
 import os
+import socket
 from functools import partial
+from uuid import UUID
 
 import msgspec
 import trio
@@ -23,6 +25,8 @@ from callsheet.console import Console, Opening, unblocked
 from callsheet.errors import GaveUp, RefusedToStart
 from callsheet.forks import close_in_children
 from callsheet.ids import IdMaker
+from callsheet.logs import told
+from callsheet.retention import Keep
 from callsheet.settings import Settings
 from callsheet.tasks import Registry
 from callsheet.watchdog import STOPS, Watchdog
@@ -51,7 +55,8 @@ def serve(settings: Settings) -> int:
     _calm_collector()
     code = STOPPED
     with unblocked() as console:
-        logs.configure(settings.log_format)
+        node = settings.node or socket.gethostname()
+        logs.configure(settings.log_format, settings.log_level, access_log=settings.access_log, node=node)
         try:
             with captured():
                 trio.run(_serve, settings, console)
@@ -62,7 +67,7 @@ def serve(settings: Settings) -> int:
         except* GaveUp as group:
             code = _complain(console, group, GAVE_UP)
         except* Exception as group:
-            log.critical("the service failed", exc_info=group)
+            log.critical("the service failed", exc_info=group, extra=told("service.failed"))
             code = _complain(console, group, GAVE_UP)
     return code
 
@@ -130,7 +135,8 @@ async def _run(parts: Parts, allowed: list[addresses.Allow], listeners: list[tri
         allowed = [*allowed, addresses.parse_allow(f"127.0.0.1/32:{url.rsplit(':', 1)[1]}")]
     addresses.allow(allowed)  # before any actor starts: they inherit it
     quit_web = trio.Event()
-    rules = Rules(drain=settings.drain, last_cleanup=LAST_CLEANUP)
+    keep = Keep(settings.keep_for, settings.keep_last, settings.keep_events)
+    rules = Rules(drain=settings.drain, last_cleanup=LAST_CLEANUP, keep=keep)
     async with trio.open_nursery() as nursery:
         opening = Opening(parts.console.say)
         running: Engine = await nursery.start(
@@ -138,11 +144,20 @@ async def _run(parts: Parts, allowed: list[addresses.Allow], listeners: list[tri
         )
         dog = Watchdog(partial(_report_block, running.bus))
         dog.bound_the_end((settings.drain + AFTER_DRAIN, AFTER_DRAIN), partial(_last_words, parts.console))
-        site = Site(running, parts.database, parts.door, parts.tasks, parts.clock, parts.node.name, dog.lag)
-        app = create_app(site, insecure=settings.insecure_no_auth)
-        await nursery.start(
-            partial(serve_http, app, host="", port=0, listeners=listeners, shutdown=quit_web, limits=WEB_LIMITS)
+        site = Site(
+            running,
+            parts.database,
+            parts.door,
+            parts.tasks,
+            parts.clock,
+            parts.node.name,
+            dog.lag,
+            dog.lags,
+            max_running=settings.max_running,
         )
+        app = create_app(site, insecure=settings.insecure_no_auth)
+        open_web = partial(serve_http, app, listeners=listeners, limits=WEB_LIMITS, live=site.traffic.connections)
+        await nursery.start(partial(open_web, host="", port=0, shutdown=quit_web))
         nursery.start_soon(_obey_signals, running, parts)
         nursery.start_soon(_fall_with, running, dog, parts.console)
         if settings.demo:
@@ -203,10 +218,11 @@ def _last_words(console: Console, holder: str | None) -> None:
 
 def _report_block(bus: trio.MemorySendChannel[Order], instance: str | None, seconds: float, where: str) -> None:
     data = msgspec.json.encode({"instance": instance, "seconds": round(seconds, 3), "where": where})
+    blamed = None if instance is None else UUID(instance.split()[0])  # "ID of TASK"
     try:
-        bus.send_nowait(Order(KeepEvent("loop.blocked", data)))
+        bus.send_nowait(Order(KeepEvent("loop.blocked", data, blamed)))
     except (trio.WouldBlock, trio.BrokenResourceError):
-        log.warning("no room for the event loop.blocked")
+        log.warning("no room for the event loop.blocked", extra=told("event.dropped", instance=instance))
 
 
 async def _greet(parts: Parts, running: Engine, url: str) -> None:
@@ -237,7 +253,7 @@ def _refuse_strangers() -> None:
 def load_tasks(settings: Settings) -> Registry:
     """Return all tasks: built in, installed, and those that --tasks names."""
     tasks = Registry()
-    tasks.load_builtin()
+    tasks.load_builtin(commands=settings.allow_commands)
     tasks.load_entry_points()
     for spec in settings.tasks:
         tasks.load(spec)

@@ -1,20 +1,23 @@
 """What can be set from outside: flags over CALLSHEET_… variables over a file over defaults."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from attrs import frozen
 
 from callsheet.errors import RefusedToStart
 from callsheet.instants import SECOND, parse_duration
+from callsheet.logs import FORMATS, LEVELS
+from callsheet.retention import DEFAULT as KEPT
 
 DEFAULT_DATABASE = "sqlite:///callsheet-data/callsheet.db"
-LOG_FORMATS = ("console", "json")
+RUN_WORKER = "run-worker"
+"""The command by which a one-file binary starts its worker processes: it has no interpreter to call."""
 
 
 @frozen
 class Settings:
-    """All settings of `callsheet serve`; `drain` is in seconds."""
+    """All settings of `callsheet serve`; `drain` is in seconds, what is kept for None is kept for ever."""
 
     host: str = "127.0.0.1"
     port: int = 8080
@@ -23,10 +26,16 @@ class Settings:
     demo: bool = False
     drain: float = 20.0
     http_allow: tuple[str, ...] = ()
+    allow_commands: bool = False
     insecure_no_auth: bool = False
-    log_format: str = "console"
+    log_format: str = "auto"
     node: str | None = None
     max_running: int | None = None
+    keep_for: int | None = KEPT.age
+    keep_last: int | None = KEPT.last
+    keep_events: int | None = KEPT.events
+    log_level: str = "info"
+    access_log: bool = False
 
 
 def read_settings(
@@ -74,6 +83,21 @@ def _seconds(value: object) -> float:
     return parse_duration(float(text) if plain else text) / SECOND
 
 
+def _kept_for(value: object) -> int | None:
+    text = str(value).lower()
+    try:
+        return None if text == "off" else round(_seconds(text) * SECOND) or None
+    except ValueError:
+        raise ValueError('must be a duration like "90d", or "off" to keep it for ever') from None
+
+
+def _kept_last(value: object) -> int | None:
+    text = str(value).lower()
+    if text != "off" and not (text.isascii() and text.isdigit() and len(text) < 10):
+        raise ValueError('must be a number of runs, or "off" for any number')
+    return None if text == "off" else int(text) or None
+
+
 def _flag(value: object) -> bool:
     if isinstance(value, bool):
         return value
@@ -88,10 +112,13 @@ def _several(value: object) -> tuple[str, ...]:
     return tuple(str(part).strip() for part in parts if str(part).strip())  # type: ignore[attr-defined]
 
 
-def _log_format(value: object) -> str:
-    if value not in LOG_FORMATS:
-        raise ValueError("must be one of " + ", ".join(LOG_FORMATS))
-    return str(value)
+def _one_of(words: tuple[str, ...]) -> Callable[[object], str]:
+    def convert(value: object) -> str:
+        if value not in words:
+            raise ValueError("must be one of " + ", ".join(words))
+        return str(value)
+
+    return convert
 
 
 _CONVERTERS = {
@@ -100,7 +127,13 @@ _CONVERTERS = {
     "max_running": _count,
     "demo": _flag,
     "insecure_no_auth": _flag,
+    "allow_commands": _flag,
     "tasks": _several,
     "http_allow": _several,
-    "log_format": _log_format,
+    "log_format": _one_of(FORMATS),
+    "log_level": _one_of(LEVELS),
+    "access_log": _flag,
+    "keep_for": _kept_for,
+    "keep_last": _kept_last,
+    "keep_events": _kept_for,
 }

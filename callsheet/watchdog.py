@@ -18,6 +18,8 @@ from typing import Any
 import trio
 
 from callsheet.capture import current_pen
+from callsheet.figures import SHORT, Histogram
+from callsheet.logs import told
 
 log = logging.getLogger("callsheet.watchdog")
 
@@ -38,7 +40,8 @@ class Watchdog:
         self._token = trio.lowlevel.current_trio_token()
         self._loop_thread = threading.get_ident()
         self._report = report
-        self._beat = time.monotonic()
+        self.lags = Histogram(SHORT)
+        self._beat = self._asked_at = time.monotonic()
         self._pending = False
         self._ear, self._mouth = socket.socketpair()
         self._mouth.setblocking(False)
@@ -117,7 +120,7 @@ class Watchdog:
     def _ask_for_beat(self) -> bool:
         if self._pending:
             return True
-        self._pending = True
+        self._pending, self._asked_at = True, time.monotonic()
         try:
             self._token.run_sync_soon(self._take_beat)
         except trio.RunFinishedError:
@@ -126,6 +129,7 @@ class Watchdog:
 
     def _take_beat(self) -> None:
         blocked, self._beat, self._pending = self.lag(), time.monotonic(), False
+        self.lags.add(self._beat - self._asked_at)
         culprit, self._culprit = self._culprit, None
         if culprit is not None:
             self._report(culprit[0], blocked, culprit[1])
@@ -139,7 +143,8 @@ class Watchdog:
         self._culprit, self._said_at = (name, where), time.monotonic()
         who = f"instance {name}" if name else "no instance"
         stack = "".join(traceback.format_stack(frame, limit=12)) if frame else ""
-        log.error("the event loop is blocked for %.1f s by %s at %s\n%s", blocked, who, where, stack)
+        extra = told("loop.blocked", instance=name, seconds=blocked, where=where)
+        log.error("the event loop is blocked for %.1f s by %s at %s\n%s", blocked, who, where, stack, extra=extra)
 
     def _end_process(self) -> None:
         held = self.lag() > BEAT

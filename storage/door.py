@@ -32,6 +32,10 @@ class Door(Protocol):
         """Run a function that only reads."""
         ...
 
+    def waiting(self) -> dict[str, int]:
+        """Return how many calls wait, by what they do."""
+        ...
+
     def close(self) -> None:
         """Let the threads end once their work is done."""
         ...
@@ -46,6 +50,10 @@ class InlineDoor:
         return function(*args)
 
     read = write
+
+    def waiting(self) -> dict[str, int]:
+        """Nothing ever waits."""
+        return {}
 
     def close(self) -> None:
         """There is nothing to end."""
@@ -133,6 +141,10 @@ class ThreadDoor:
                 return await reader.run(function, *args, abandon=True)
         except trio.TooSlowError:
             raise Unavailable("The database does not answer in time.") from None
+
+    def waiting(self) -> dict[str, int]:
+        """Return how many calls wait for a thread, or are under way."""
+        return {"write": self._writer.waiting, "read": sum(reader.waiting for reader in self._readers)}
 
     def close(self) -> None:
         """Let every thread finish what it has and end."""

@@ -3,6 +3,7 @@
 `python tests/test_docs.py` writes the pictures of docs/reference/lifecycle.md anew.
 """
 
+import ast
 import fnmatch
 import inspect
 import json
@@ -21,13 +22,20 @@ from quart_trio import QuartTrio
 
 import callsheet
 import callsheet.tasks
+import callsheet.testing
+from actors.messages import Attendance
+from actors.meter import Meter
 from callsheet import cli, lifecycle, service
 from callsheet.errors import CallsheetError
+from callsheet.figures import Histogram
 from callsheet.settings import Settings
 from callsheet.tasks import Registry
 from storage.journal import facts
 from web import problems
 from web.app import create_app
+from web.exposition import Families
+from web.metrics import Snapshot
+from web.openapi import document
 
 ROOT = Path(__file__).parents[1]
 REFERENCE = ROOT / "docs" / "reference"
@@ -74,9 +82,10 @@ def test_every_route_is_documented_and_every_documented_route_exists():
 
 
 def test_every_field_of_an_answer_is_documented():
-    source = read("web/representations.py")
-    names = set(re.findall(r'^ +"([a-z_]+)":', source, re.MULTILINE)) | set(re.findall(r'body\["([a-z_]+)"\]', source))
-    documented = set(re.findall(r"`([a-z_0-9]+)`", read("docs/reference/rest.md")))
+    components = document(create_app(None, insecure=False))["components"]["schemas"]
+    names = {name for schema in components.values() for name in schema.get("properties", ())}
+    pages = "".join(read(f"docs/reference/{page}.md") for page in ("rest", "errors"))
+    documented = set(re.findall(r"`([a-z_0-9]+)`", pages)) | set(re.findall(r'"([a-z_]+)"', pages))
 
     assert names - documented == set()
 
@@ -95,6 +104,41 @@ def test_every_flag_and_variable_is_documented():
         assert f"`CALLSHEET_{flag.upper().replace('-', '_')}`" in row[1]
 
 
+def test_everything_of_the_test_kit_is_documented():
+    text = read("docs/reference/testing.md")
+    members = {name for name in dir(callsheet.testing.VirtualEngine) if not name.startswith("_")}
+    calls = {word.split("(")[0] for word in first_words(section(text, "`VirtualEngine`"))}
+
+    assert set(first_words(section(text, "What `callsheet.testing` exports"))) == set(callsheet.testing.__all__)
+    assert calls == members
+    for row in rows(section(text, "Values"))[2:]:
+        name = row[0].strip(" `")
+        kind = getattr(callsheet.testing, name)
+        named = set(re.findall(r"`(\w+)`", row[1]))
+        assert named - {"due_at"} == {field.name for field in kind.__attrs_attrs__} - {"due_at"}, name
+
+
+def test_every_field_of_a_simulation_is_documented():
+    source = read("callsheet/virtual/answer.py")
+    documented = set(re.findall(r"`([a-z_]+)`", section(read("docs/reference/rest.md"), "Simulation")))
+    documented |= {"first_due", "last_due"}
+
+    assert set(re.findall(r'"([a-z_]+)":', source)) - documented == set()
+
+
+def test_every_metric_is_documented_with_its_type_and_labels():
+    idle = Histogram((1.0,))
+    snapshot = Snapshot(Meter(), "sqlite", True, Attendance({}, 0), {}, 0, {}, {}, idle, 0, {}, idle)
+    told = {
+        (family.name + "_total" * (family.type == "counter"), family.type, frozenset(family._labelnames))
+        for family in Families(snapshot).collect()
+        if family.name.startswith("callsheet_")
+    }
+    table = [row for row in rows(read("docs/reference/metrics.md")) if "`callsheet_" in row[0]]
+
+    assert {(row[0].strip(" `"), row[1].strip(), frozenset(re.findall(r"`(\w+)`", row[2]))) for row in table} == told
+
+
 def test_every_exit_code_is_documented():
     codes = {service.STOPPED, service.GAVE_UP, service.REFUSED, 2}
     documented = section(read("docs/reference/settings.md"), "Exit codes")
@@ -111,6 +155,29 @@ def test_every_event_is_documented():
 
     documented = {word for word in first_words(read("docs/reference/events.md")) if "." in word}
     assert documented == told
+
+
+def test_every_line_of_log_has_an_event_that_is_documented_with_its_fields():
+    told = {}
+    for path in CODE:
+        for call in calls(path):
+            words = {keyword.arg for keyword in call.keywords if keyword.arg}
+            match ast.unparse(call.func).split("."):
+                case ["log" | "requests", "debug" | "info" | "warning" | "error" | "exception" | "critical"]:
+                    assert "extra" in words, ast.unparse(call)
+                case ["told"] if isinstance(call.args[0], ast.Constant):
+                    told[call.args[0].value] = words
+                case ["_about"] if len(call.args) > 1:
+                    told[call.args[1].value] = words | {"instance", "schedule", "task"}
+    table = [row for row in rows(read("docs/reference/logs.md")) if "`" in row[0]]
+
+    assert {row[0].strip(" `"): set(re.findall(r"`(\w+)`", row[2])) for row in table} == told
+    assert {row[1].strip() for row in table} <= {"debug", "info", "warning", "error", "critical"}
+
+
+def calls(path):
+    """Return all calls in a file of code."""
+    return [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
 
 
 def test_every_kind_of_problem_is_documented_with_its_status():
@@ -147,7 +214,7 @@ def answers_http(error):
 
 def test_every_built_in_task_is_documented():
     tasks = Registry()
-    tasks.load_builtin()
+    tasks.load_builtin(commands=True)
 
     documented = first_words(section(read("docs/reference/tasks.md"), "Built in"))
     assert set(documented) == set(tasks)
@@ -224,9 +291,35 @@ def test_every_link_leads_somewhere(page):
 
 
 def anchors(page):
-    """Return the anchors of a page's headings, as GitHub makes them."""
+    """Return the anchors of a page: those of its headings, as GitHub makes them, and its own."""
     headings = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
-    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+    own = set(re.findall(r'<a id="([^"]+)"></a>', page.read_text()))
+    return own | {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+HARD_EDGES = (  # of the design
+    "interval", "cron-clocks-go-forward", "cron-clocks-go-back", "at", "after", "strictly-forward",
+    "a-run-still-goes-on-overlap-skip", "overlap-queue", "overlap-replace", "overlap-allow", "skips-in-a-row", "update",
+    "delete", "pause", "downtime-catch-up-latest", "downtime-catch-up-all", "downtime-catch-up-none",
+    "trigger-now-while-one-runs", "retries", "time-out", "cancel", "it-does-not-end", "crash", "shutdown",
+    "task-gone-from-the-code", "stored-input-does-not-fit-any-more", "clock-set-back",
+    "clock-set-forward-machine-asleep",
+    "age", "count", "explain", "simulate", "isolated", "command",
+)  # fmt: skip
+_EDGE = re.compile(r'\| <a id="([a-z0-9-]+)"></a>.+ \| \[`(.+?)`\]\((.+?)\) \| \[`(test_\w+)`\]\((.+?)\) \|')
+
+
+def test_every_hard_edge_is_a_place_on_the_page_that_leads_to_its_code_and_to_its_test():
+    page = ROOT / "docs/semantics.md"
+    lines = [line for line in page.read_text().splitlines() if line.startswith("| ") and not line.startswith("| edge")]
+    edges = [_EDGE.fullmatch(line) for line in lines]
+    assert [line for line, edge in zip(lines, edges, strict=True) if edge is None] == []
+    names = [edge[1] for edge in edges]
+    assert len(names) == len(set(names))
+    assert set(HARD_EDGES) <= set(names)
+    for edge in edges:
+        assert (page.parent / edge[3]).resolve() == ROOT / edge[2]
+        assert f"def {edge[4]}(" in (page.parent / edge[5]).read_text(), edge[4]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -261,7 +354,7 @@ def test_the_changelog_knows_this_version():
 # before it answers at least this; … stands for anything). Starting and killing the service is done by the test.
 
 BLOCK = re.compile(r"^```(\w+) ([\w.]+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-RUN = [page for page in PAGES if any(mark == "run" for _, mark, _ in BLOCK.findall(page.read_text()))]
+RUN = [page for page in PAGES if BLOCK.search(page.read_text())]
 EXAMPLE = re.compile(r"2026-11-23T[\d:.]+Z|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")  # as good as …
 PATIENCE = 20  # seconds for an answer to become what the page says
 
@@ -295,6 +388,7 @@ class Reader:
 
     def shell(self, command):
         """Run a command of the page against our own port."""
+        command = command.replace("callsheet simulate", f"{sys.executable} -m callsheet simulate")
         here = command.replace("localhost:8080", f"127.0.0.1:{self.port}").replace("curl ", "curl -sS ", 1)
         here = re.sub(r"^(\.venv/bin/)?callsheet ", f"{sys.executable} -m callsheet ", here)
         done = subprocess.run(

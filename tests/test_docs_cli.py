@@ -12,7 +12,7 @@ import callsheet
 import callsheet.client
 from callsheet import cli, settings_file
 from callsheet.client.sync_parts import Instances, Schedules, Tasks
-from callsheet.commands import COMMANDS, common
+from callsheet.commands import COMMANDS, LIKE_SERVE, common
 
 REFERENCE = Path(__file__).parents[1] / "docs" / "reference"
 
@@ -66,9 +66,16 @@ def commands_below(parser, path):
 def own_actions(parser):
     """Return what a command takes beside what others take, too."""
     serve = cli._parser()._subparsers._group_actions[0].choices["serve"]
-    common_ones = {"--help", "--url", "--token-file", "--output"}
-    common_ones |= {option for action in serve._actions for option in action.option_strings}
-    return [action for action in parser._actions if not set(action.option_strings) & common_ones]
+    known = {"--help", "--url", "--token-file"}
+    if parser.prog.split()[-1] in LIKE_SERVE:
+        known |= {option for action in serve._actions for option in action.option_strings}
+    return [
+        action
+        for action in parser._actions
+        if action.help != argparse.SUPPRESS
+        and not set(action.option_strings) & known
+        and not ("--output" in action.option_strings and action.choices == common.FORMATS)
+    ]
 
 
 def shown(action):

@@ -2,31 +2,36 @@
 
 from quart_trio import QuartTrio
 
-from web import guard, problems
+from web import guard, problems, traffic
+from web.apidocs import apidocs
 from web.asking import MAX_BATCH_BODY
 from web.due_times import due_times
 from web.instances import instances
+from web.metrics import metrics
 from web.operations import operations
 from web.schedules import schedules
+from web.simulate import simulation
 from web.site import Site
 from web.worker import SafeHTTP
 
 
-def create_app(site: Site, *, insecure: bool) -> QuartTrio:
-    """Return the application for one site; `insecure` answers any Host name."""
+def create_app(site: Site | None, *, insecure: bool) -> QuartTrio:
+    """Return the application for one site, None: only to look at; `insecure` answers any Host name."""
     app = QuartTrio("callsheet", static_folder=None)
     app.asgi_http_class = SafeHTTP
     app.config.update(
         SITE=site,
         BODY_TIMEOUT=10,  # seconds for a whole body to arrive
-        RESPONSE_TIMEOUT=30,
+        RESPONSE_TIMEOUT=40,  # seconds: more than a simulation may take
         MAX_CONTENT_LENGTH=MAX_BATCH_BODY + 1024,
         PROVIDE_AUTOMATIC_OPTIONS=True,
     )
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False  # or it would redirect, to whatever Host the client named
+    if site is not None:
+        traffic.install(app, site.traffic)
     problems.install(app)
     guard.install(app, insecure=insecure)
-    for part in (schedules, due_times, instances, operations):
+    for part in (schedules, due_times, instances, operations, simulation, metrics, apidocs):
         app.register_blueprint(part)
     return app

@@ -1,22 +1,20 @@
 """Due times: of one schedule and of all, past and to come; which to skip, which to make up for, and why."""
 
-from typing import Any
-
 from quart import Blueprint, Response
 
+from callsheet import bodies, models
 from callsheet.definition import OVERLAPS
 from callsheet.errors import FieldError
-from callsheet.instants import format_instant
-from callsheet.timetable import describe, local_time, parse_trigger, trigger_document, upcoming
+from callsheet.timetable import describe, parse_trigger, trigger_document, upcoming
 from storage.journal.backfills import MOST, Filled
 from storage.journal.commands import BackfillSchedule, SkipDue, UnskipDue
-from storage.journal.facts import instance_uri
 from storage.journal.skips import MOST_SKIPS
 from storage.queries import ledger as ledgers
 from storage.queries import schedules as queries
 from storage.queries.explain import explain
 from web import representations as show
 from web.asking import Fields, Query, body_object, choice_of, flag, if_match, instant, no_query, slug, whole_number
+from web.documented import PAGED, documented
 from web.schedules import shown
 from web.site import site
 
@@ -24,6 +22,7 @@ due_times = Blueprint("due_times", __name__)
 
 
 @due_times.get("/v1/schedules/<name>/ledger")
+@documented({200: models.Page[models.LedgerRow]}, query=PAGED)
 async def ledger(name: str) -> Response:
     """Return the account of all due times, newest first."""
     query = Query()
@@ -34,6 +33,7 @@ async def ledger(name: str) -> Response:
 
 
 @due_times.get("/v1/schedules/<name>/upcoming")
+@documented({200: models.Page[models.DueTime]}, query={"limit": PAGED["limit"]})
 async def upcoming_of_one(name: str) -> Response:
     """Return the next due times."""
     query = Query()
@@ -44,6 +44,7 @@ async def upcoming_of_one(name: str) -> Response:
 
 
 @due_times.get("/v1/upcoming")
+@documented({200: models.Page[models.DueTime]}, query={"limit": PAGED["limit"], "until": (models.Time, "due by then")})
 async def upcoming_of_all() -> Response:
     """Return the next due times of all schedules, soonest first."""
     query = Query()
@@ -54,6 +55,7 @@ async def upcoming_of_all() -> Response:
 
 
 @due_times.post("/v1/schedules/preview")
+@documented({200: models.Preview}, body=bodies.PreviewAsked)
 async def preview() -> Response:
     """Tell the due times of a trigger without saving anything."""
     no_query()
@@ -67,11 +69,19 @@ async def preview() -> Response:
     fields.close()
     assert wanted is not None
     times = upcoming(wanted, now if after is None else after, limit)
-    items = [{"due_at": format_instant(due), "local": local_time(wanted, due)} for due in times]
-    return show.respond({"items": items, "description": describe(wanted), "trigger": trigger_document(wanted)})
+    items = show.due_times(wanted, times)
+    return show.respond(models.Preview(items, describe(wanted), trigger_document(wanted)))
 
 
 @due_times.post("/v1/schedules/<name>/skip")
+@documented(
+    {200: models.Schedule},
+    body=bodies.Skip,
+    optional=True,
+    conditions=("If-Match",),
+    headers={"ETag": (200,)},
+    problems=(409,),
+)
 async def skip(name: str) -> Response:
     """Leave out the next due times, or one; to ask again changes nothing more."""
     no_query()
@@ -84,6 +94,13 @@ async def skip(name: str) -> Response:
 
 
 @due_times.delete("/v1/schedules/<name>/skip")
+@documented(
+    {200: models.Schedule},
+    query={"at": (models.Time, "the due time; all of them if none is given")},
+    conditions=("If-Match",),
+    headers={"ETag": (200,)},
+    problems=(409,),
+)
 async def unskip(name: str) -> Response:
     """Let run after all what was to be skipped: the due time `at`, or all."""
     query = Query()
@@ -93,6 +110,12 @@ async def unskip(name: str) -> Response:
 
 
 @due_times.post("/v1/schedules/<name>/backfill")
+@documented(
+    {200: models.Backfill, 202: models.Backfill},
+    query={"dry_run": (bool, "only tell what would be done")},
+    body=bodies.BackfillRange,
+    problems=(409,),
+)
 async def backfill(name: str) -> Response:
     """Run what never ran of a range of the past; a dry run only tells what it would do."""
     query = Query()
@@ -107,23 +130,16 @@ async def backfill(name: str) -> Response:
     command = BackfillSchedule(slug(name), start, end, overlap, dry)
     found: list[Filled] = await site().order(command, starts=not dry)
     started = sum(one.left_out is None for one in found)
-    body = {"dry_run": dry, "count": started, "left_out": len(found) - started, "most": MOST}
-    return show.respond(body | {"items": [_filled(one) for one in found]}, 200 if dry else 202)
+    items = [show.filled(one) for one in found]
+    body = models.Backfill(dry_run=dry, count=started, left_out=len(found) - started, most=MOST, items=items)
+    return show.respond(body, 200 if dry else 202)
 
 
 @due_times.get("/v1/schedules/<name>/explain")
+@documented({200: models.Explanation}, query={"at": (models.Time, "the latest due time unless given")})
 async def explanation(name: str) -> Response:
     """Tell whether it was due at an instant, what happened and why, what comes next and what could stop it."""
     query = Query()
     at = query.instant("at")
     query.close()
     return show.respond(show.explanation(await site().read(explain, slug(name), at, site().clock.now())))
-
-
-def _filled(one: Filled) -> dict[str, Any]:
-    return {
-        "due_at": format_instant(one.due_at),
-        "before": one.before,
-        "left_out": one.left_out,
-        "instance": instance_uri(one.instance),
-    }

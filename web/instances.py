@@ -4,10 +4,12 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
+from msgspec import UNSET
 from quart import Blueprint, Response
 
 from actors.inbox import ask
 from actors.messages import StackOf, WhereIs
+from callsheet import bodies, models
 from callsheet.errors import FieldError, Invalid, Unknown
 from callsheet.lifecycle import INSTANCE_STATES, OUTCOMES
 from storage.journal.commands import (
@@ -17,18 +19,33 @@ from storage.journal.commands import (
     Start,
     StartInstances,
 )
-from storage.journal.facts import instance_uri
 from storage.queries import instances as queries
 from storage.records import Page
 from web import representations as show
 from web.asking import MAX_BATCH_BODY, Fields, Query, body_object, instance_id, no_query, reason
+from web.documented import PAGED, documented
 from web.site import site
 from web.starts import read_start, read_starts
 
 instances = Blueprint("instances", __name__)
 
+_PLACED = {"Location": (202,)}
+
 
 @instances.get("/v1/instances")
+@documented(
+    {200: models.Page[models.Instance]},
+    query={
+        "state": models.InstanceState,
+        "outcome": models.Outcome,
+        "task": bodies.Text,
+        "schedule": bodies.Text,
+        "tag": bodies.Text,
+        "since": (models.Time, "created then or later"),
+        "until": (models.Time, "created before"),
+        **PAGED,
+    },
+)
 async def index() -> Response:
     """List the history, newest first."""
     query = Query()
@@ -46,6 +63,7 @@ async def index() -> Response:
 
 
 @instances.post("/v1/instances")
+@documented({202: models.Started}, body=bodies.Start, headers=_PLACED, problems=(404, 409))
 async def start() -> Response:
     """Start an instance now."""
     no_query()
@@ -59,6 +77,7 @@ async def start() -> Response:
 
 
 @instances.post("/v1/instances/batch")
+@documented({202: models.BatchStarted}, body=bodies.StartBatch, problems=(409,))
 async def start_batch() -> Response:
     """Start up to 10,000 instances, all or none."""
     no_query()
@@ -71,10 +90,13 @@ async def start_batch() -> Response:
     fields.close()
     started: list[UUID] = await site().order(StartInstances(wanted), starts=True)
     names = [str(one) for one in started]
-    return show.respond({"items": [{"id": name, "uri": f"/v1/instances/{name}"} for name in names]}, 202)
+    return show.respond(
+        models.BatchStarted([models.Started(id=name, uri=f"/v1/instances/{name}") for name in names]), 202
+    )
 
 
 @instances.post("/v1/instances/cancel")
+@documented({202: models.Count}, body=bodies.CancelMatching)
 async def cancel_matching() -> Response:
     """Cancel every unfinished instance of a task, a schedule or a tag."""
     no_query()
@@ -85,17 +107,19 @@ async def cancel_matching() -> Response:
         fields.errors.append(FieldError("", "must name a task, a schedule or a tag"))
     fields.close()
     count = await site().order(CancelInstances(task, schedule, tag, why, "api"))
-    return show.respond({"count": count}, 202)
+    return show.respond(models.Count(count), 202)
 
 
 @instances.get("/v1/instances/<name>")
+@documented({200: models.Instance})
 async def get(name: str) -> Response:
-    """Look an instance up as the TIPMan does: in memory it runs, in the database it is over, else it never existed."""
+    """Look an instance up as the TIPMan does: in memory it runs, in the database it is over, else there is none."""
     no_query()
     return show.respond(await _whole(instance_id(name)))
 
 
 @instances.post("/v1/instances/<name>/cancel")
+@documented({200: models.Instance, 202: models.Instance}, body=bodies.CancelReason, optional=True)
 async def cancel(name: str) -> Response:
     """Cancel an instance; 200 when it is over already."""
     no_query()
@@ -108,6 +132,7 @@ async def cancel(name: str) -> Response:
 
 
 @instances.post("/v1/instances/<name>/rerun")
+@documented({202: models.Started}, body=bodies.Nothing, optional=True, headers=_PLACED, problems=(409,))
 async def rerun(name: str) -> Response:
     """Start a new instance with the same task and input."""
     no_query()
@@ -117,18 +142,21 @@ async def rerun(name: str) -> Response:
 
 
 @instances.get("/v1/instances/<name>/outputs")
+@documented({200: models.Page[models.Output]}, query=PAGED)
 async def outputs(name: str) -> Response:
     """Return what an instance sent, in order."""
     return await _said(name, queries.list_outputs, show.output)
 
 
 @instances.get("/v1/instances/<name>/log")
+@documented({200: models.Page[models.LogLine]}, query=PAGED)
 async def log(name: str) -> Response:
     """Return what an instance logged, in order."""
     return await _said(name, queries.list_log, show.log_line)
 
 
 @instances.get("/v1/instances/<name>/stack")
+@documented({200: models.Stack})
 async def stack(name: str) -> Response:
     """Tell where an instance stands in its code right now."""
     no_query()
@@ -136,10 +164,10 @@ async def stack(name: str) -> Response:
     frames = await ask(site().engine.tipman, partial(StackOf, wanted))
     if frames is None:
         await site().read(queries.get_instance, wanted)
-    return show.respond({"running": frames is not None, "frames": frames or []})
+    return show.respond(models.Stack(frames is not None, frames or []))
 
 
-async def _whole(wanted: UUID) -> dict[str, Any]:
+async def _whole(wanted: UUID) -> models.Instance:
     seen = await ask(site().engine.tipman, partial(WhereIs, wanted))
     record, sent = await site().read(_with_outputs, wanted)
     return show.instance_whole(record, sent, seen)
@@ -159,8 +187,8 @@ async def _said(name: str, query: Any, representation: Any) -> Response:
 
 
 def _accepted(started: UUID, task: str | None) -> Response:
-    uri = str(instance_uri(started))
-    body = {"id": str(started), "uri": uri} | ({} if task is None else {"task": task})
+    uri = show.instance_uri(started)
+    body = models.Started(id=str(started), uri=uri, task=UNSET if task is None else task)
     return show.respond(body, 202, Location=uri)
 
 

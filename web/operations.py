@@ -3,12 +3,14 @@
 from attrs import asdict
 from quart import Blueprint, Response
 
+from callsheet import bodies, models
 from callsheet.errors import Unknown
 from storage.queries import nodes as node_queries
 from storage.queries import stats as stat_queries
 from storage.queries.reading import decode_cursor, encode_cursor
 from web import representations as show
 from web.asking import Query, no_query
+from web.documented import PAGED, documented
 from web.problems import problem
 from web.site import site
 
@@ -18,6 +20,7 @@ LAG_LIMIT = 10.0  # seconds of a blocked event loop after which the process is n
 
 
 @operations.get("/v1/tasks")
+@documented({200: models.Page[models.Task]}, query=PAGED)
 async def tasks() -> Response:
     """List the tasks that there are in the code, by name."""
     query = Query()
@@ -30,6 +33,7 @@ async def tasks() -> Response:
 
 
 @operations.get("/v1/tasks/<name>")
+@documented({200: models.Task})
 async def task(name: str) -> Response:
     """Return one task."""
     no_query()
@@ -40,6 +44,7 @@ async def task(name: str) -> Response:
 
 
 @operations.get("/v1/nodes")
+@documented({200: models.Page[models.Node]}, query=PAGED)
 async def nodes() -> Response:
     """List the nodes, by boot, newest first."""
     query = Query()
@@ -50,23 +55,29 @@ async def nodes() -> Response:
 
 
 @operations.get("/v1/stats")
+@documented(
+    {200: models.Stats},
+    query={"task": bodies.Text, "schedule": bodies.Text, "since": (models.Time, "created then or later")},
+)
 async def stats() -> Response:
     """Return figures over the history."""
     query = Query()
     wanted = {"task": query.text("task"), "schedule": query.text("schedule"), "since": query.instant("since")}
     query.close()
-    return show.respond(asdict(await site().read(stat_queries.stats, **wanted)))
+    return show.respond(models.Stats(**asdict(await site().read(stat_queries.stats, **wanted))))
 
 
 @operations.get("/livez")
+@documented({200: models.Probe})
 async def livez() -> Response:
     """Tell whether the process works at all."""
     if site().lag() > LAG_LIMIT:
         return problem(503, "not-alive", "The event loop is blocked", "A task blocks the event loop; see the log.")
-    return show.respond({"status": "ok"})
+    return show.respond(models.Probe("ok"))
 
 
 @operations.get("/readyz")
+@documented({200: models.Probe})
 async def readyz() -> Response:
     """Tell whether new work is welcome."""
     engine = site().engine
@@ -76,4 +87,4 @@ async def readyz() -> Response:
         return problem(503, "not-ready", "Not ready", "The service is starting.")
     if engine.health.storage is not None:
         return problem(503, "not-ready", "Not ready", str(engine.health.storage))
-    return show.respond({"status": "ready"})
+    return show.respond(models.Probe("ready"))

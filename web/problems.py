@@ -9,6 +9,7 @@ from quart import Quart, Response, g, request
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from callsheet.errors import CallsheetError, FieldError, Invalid, Refused, Unavailable
+from callsheet.logs import told
 
 log = logging.getLogger("callsheet.web")
 
@@ -39,7 +40,9 @@ def install(app: Quart) -> None:
 
     @app.errorhandler(Exception)
     async def unforeseen(error: Exception) -> Response:
-        log.error("request %s failed: %s %s", g.get("request_id"), request.method, request.path, exc_info=error)
+        name, method, path = g.get("request_id"), request.method, request.path
+        extra = told("request.failed", request_id=name, method=method, path=path)
+        log.error("request %s failed: %s %s", name, method, path, exc_info=error, extra=extra)
         return problem(500, "internal", "Something went wrong on our side", "The log of the service tells more.")
 
 

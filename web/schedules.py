@@ -1,10 +1,11 @@
 """/v1/schedules: rules, their due times and their ledgers."""
 
-from typing import Any, NoReturn
+from typing import Any, Literal, NoReturn
 
 import msgspec
 from quart import Blueprint, Response, request
 
+from callsheet import bodies, models
 from callsheet.definition import OVERLAPS, check_slug, define
 from callsheet.errors import FieldError, Invalid, Outdated, Refused
 from callsheet.instants import DAY
@@ -18,7 +19,6 @@ from storage.journal.commands import (
     ResumeSchedule,
     TriggerSchedule,
 )
-from storage.journal.facts import instance_uri
 from storage.queries import schedules as queries
 from storage.queries.comparing import compare
 from storage.records import ScheduleRecord
@@ -35,14 +35,23 @@ from web.asking import (
     reason,
     slug,
 )
+from web.documented import PAGED, documented
 from web.site import site
 
 schedules = Blueprint("schedules", __name__)
+
+_TAGGED = {"ETag": (200, 201)}
+_CREATED = {"ETag": (200, 201), "Location": (201,)}
+_SHOWN = (models.Schedule, models.Comparison)  # with and without `dry_run`
 
 COMPARED = 7 * DAY  # what a dry run looks at
 
 
 @schedules.get("/v1/schedules")
+@documented(
+    {200: models.Page[models.Schedule]},
+    query={"task": bodies.Text, "state": models.ScheduleState, "tag": bodies.Text} | PAGED,
+)
 async def index() -> Response:
     """List schedules by id."""
     query = Query()
@@ -59,6 +68,7 @@ async def index() -> Response:
 
 
 @schedules.post("/v1/schedules")
+@documented({201: models.Schedule}, body=bodies.ScheduleDocument, headers=_CREATED, problems=(409,))
 async def create() -> Response:
     """Create a schedule under an id of the client's or our own."""
     no_query()
@@ -71,6 +81,13 @@ async def create() -> Response:
 
 
 @schedules.put("/v1/schedules/<name>")
+@documented(
+    {200: _SHOWN, 201: models.Schedule},
+    query={"dry_run": (bool, "only tell what would become of the due times")},
+    body=bodies.ScheduleDocument,
+    conditions=("If-Match", "If-None-Match"),
+    problems=(409,),
+)
 async def put(name: str) -> Response:
     """Create a schedule, or replace it whole; a dry run only tells what would become of its due times."""
     dry_run = _dry_run()
@@ -79,10 +96,11 @@ async def put(name: str) -> Response:
         _refuse_id("must be the id in the path", document)
     _check_id(name, document)
     new_only = only_if_new()
-    if dry_run:
-        return await _compared(name, PutSchedule(name, document, if_match(), create_only=new_only))
+    command = PutSchedule(name, document, if_match(), create_only=new_only)
     try:
-        created, record = await site().order(PutSchedule(name, document, if_match(), create_only=new_only))
+        if dry_run:
+            return await _compared(name, command)
+        created, record = await site().order(command)
     except Refused as error:
         if not new_only:
             raise
@@ -91,6 +109,7 @@ async def put(name: str) -> Response:
 
 
 @schedules.get("/v1/schedules/<name>")
+@documented({200: models.Schedule}, headers=_TAGGED)
 async def get(name: str) -> Response:
     """Return a schedule."""
     no_query()
@@ -98,6 +117,14 @@ async def get(name: str) -> Response:
 
 
 @schedules.patch("/v1/schedules/<name>")
+@documented(
+    {200: _SHOWN},
+    query={"dry_run": (bool, "only tell what would become of the due times")},
+    body=bodies.SchedulePatch,
+    merge_patch=True,
+    conditions=("If-Match",),
+    problems=(409,),
+)
 async def patch(name: str) -> Response:
     """Change a schedule by a merge patch; a dry run only tells what would become of its due times."""
     dry_run = _dry_run()
@@ -110,16 +137,32 @@ async def patch(name: str) -> Response:
 
 
 @schedules.delete("/v1/schedules/<name>")
+@documented(
+    {204: None},
+    query={"running": (Literal["cancel", "finish"], "what becomes of what runs; finish unless given")},
+    conditions=("If-Match",),
+    problems=(409,),
+)
 async def delete(name: str) -> Response:
     """Delete a schedule; `?running=cancel` cancels what runs."""
     query = Query()
     running = query.choice("running", ("cancel", "finish"))
     query.close()
     await site().order(DeleteSchedule(slug(name), running == "cancel", if_match()))
-    return Response(b"", 204)
+    response = Response(b"", 204)
+    del response.headers["Content-Type"]
+    return response
 
 
 @schedules.post("/v1/schedules/<name>/pause")
+@documented(
+    {200: models.Schedule},
+    body=bodies.Pause,
+    optional=True,
+    conditions=("If-Match",),
+    headers=_TAGGED,
+    problems=(409,),
+)
 async def pause(name: str) -> Response:
     """Plan nothing until resumed."""
     no_query()
@@ -130,6 +173,14 @@ async def pause(name: str) -> Response:
 
 
 @schedules.post("/v1/schedules/<name>/resume")
+@documented(
+    {200: models.Schedule},
+    body=bodies.Nothing,
+    optional=True,
+    conditions=("If-Match",),
+    headers=_TAGGED,
+    problems=(409,),
+)
 async def resume(name: str) -> Response:
     """Plan again, strictly in the future."""
     no_query()
@@ -138,6 +189,13 @@ async def resume(name: str) -> Response:
 
 
 @schedules.post("/v1/schedules/<name>/trigger")
+@documented(
+    {202: models.Started},
+    body=bodies.TriggerNow,
+    optional=True,
+    headers={"Location": (202,)},
+    problems=(409,),
+)
 async def trigger(name: str) -> Response:
     """Run a schedule now."""
     no_query()
@@ -146,8 +204,8 @@ async def trigger(name: str) -> Response:
     overlap = fields.read("overlap", choice_of(OVERLAPS))
     fields.close()
     started = await site().order(TriggerSchedule(slug(name), given, overlap), starts=True)
-    uri = str(instance_uri(started))
-    return show.respond({"id": str(started), "uri": uri, "schedule": name}, 202, Location=uri)
+    uri = show.instance_uri(started)
+    return show.respond(models.Started(id=str(started), uri=uri, schedule=name), 202, Location=uri)
 
 
 def _dry_run() -> bool:

@@ -1,20 +1,24 @@
 """What the views have in hand: the engine to tell, the database to read, and nothing else."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeVar, cast
 
 import trio
-from attrs import frozen
+from attrs import field, frozen
 from quart import current_app, request
 
 from actors.inbox import order
 from actors.supervisor import Engine
+from callsheet.apart import Simulator
 from callsheet.clock import Clock
 from callsheet.errors import CallsheetError, Unavailable
+from callsheet.figures import SHORT, Histogram
 from callsheet.tasks import Registry
 from storage.database import Database
 from storage.door import Door
 from storage.journal.commands import Command
+from web.traffic import Traffic
 
 T = TypeVar("T")
 
@@ -40,6 +44,10 @@ class Site:
     clock: Clock
     node: str
     lag: Callable[[], float]  # seconds by which the event loop was late lately
+    lags: Histogram = field(factory=partial(Histogram, SHORT))  # of the loop, since the start (seconds)
+    traffic: Traffic = field(factory=Traffic)
+    max_running: int | None = None  # of all tasks together
+    simulator: Simulator = field(factory=Simulator)
 
     async def read(self, query: Callable[..., T], *args: Any, **options: Any) -> T:
         """Run a query; the first argument it gets is the database."""

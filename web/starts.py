@@ -6,7 +6,7 @@ from typing import Any
 import trio
 
 from callsheet.definition import check_input, check_tags, check_timeout
-from callsheet.errors import FieldError, Invalid
+from callsheet.errors import FieldError, Invalid, Unknown
 from callsheet.tasks import Task
 from storage.journal.commands import Start
 from web.asking import Fields
@@ -76,6 +76,8 @@ def _default_input(task: Task[Any, Any]) -> bytes:
 
 def _known_task(tasks: Tasks, name: Any) -> Task[Any, Any]:
     task = tasks.get(name) if isinstance(name, str) else None
+    if name == "command" and task is None:
+        raise ValueError(str(Unknown("task", name)))
     if task is None:
         raise ValueError("must be the name of a task; GET /v1/tasks lists them")
     return task

@@ -42,8 +42,10 @@ from quart.asgi import ASGIHTTPConnection
 from quart_trio.asgi import TrioASGIHTTPConnection
 
 from callsheet.errors import RefusedToStart
+from callsheet.logs import told
 
 log = logging.getLogger("callsheet.web")
+requests = logging.getLogger("callsheet.access")
 
 HOST = re.compile(rb"(?:\[[0-9A-Fa-f:.]{2,45}\]|(?:[0-9A-Za-z_-]{1,63}\.)*[0-9A-Za-z_-]{1,63}\.?)(?::[0-9]{1,5})?")
 READ_SIZE = 64 * 1024
@@ -79,16 +81,18 @@ async def serve(
     shutdown: trio.Event,
     limits: Limits = STANDARD,
     listeners: list[trio.SocketListener] | None = None,
+    live: set[Any] | None = None,
     task_status: trio.TaskStatus[list[str]] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve `app` until `shutdown`, then end within `graceful_timeout`; raise RefusedToStart if we cannot listen.
 
-    Listens on `host` and `port`, or takes over `listeners` that are open already. Tells its addresses
+    Listens on `host` and `port`, or takes over `listeners` that are open already; `live` holds the connections that are
+    open, for others to count. Tells its addresses
     ("http://127.0.0.1:8080") once it answers. ASGI lifespan is not spoken, so Quart's `before_serving` and background
     tasks do not run: what lives as long as the service is an actor outside of it.
     """
     listeners = listeners or await listen(host, port)
-    server = _Server(app, limits)
+    server = _Server(app, limits, set() if live is None else live)
     async with trio.open_nursery() as connections:
         async with trio.open_nursery() as door:
             door.start_soon(partial(trio.serve_listeners, server.receive, listeners, handler_nursery=connections))
@@ -123,14 +127,14 @@ def url_of(listener: trio.SocketListener) -> str:
 class _Server:
     """All connections of one server."""
 
-    def __init__(self, app: ASGIFramework, limits: Limits) -> None:
+    def __init__(self, app: ASGIFramework, limits: Limits, live: set["_Connection"]) -> None:
         self._app = ASGIWrapper(app)
         self._limits = limits
         self._context = WorkerContext(None)
         self._config = Config()
         self._config.logger_class = _Log
         self._config.include_server_header = False
-        self._live: set[_Connection] = set()
+        self._live = live
         self._turning_away = 0
         soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         self._room = min(limits.max_connections, soft // 2 if soft > 0 else inf)
@@ -144,7 +148,7 @@ class _Server:
                 await self._turn_away(stream)
         except* Exception:
             # The outermost place of a connection: its fault must not end the others.
-            log.warning("connection failed", exc_info=True)
+            log.warning("connection failed", exc_info=True, extra=told("connection.failed"))
 
     async def _attend(self, stream: trio.SocketStream) -> None:
         connection = _Connection(self._app, self._config, self._context, self._limits, stream)
@@ -254,7 +258,7 @@ class _Connection:
                         await self._stream.send_all(memoryview(data)[part : part + SLICE])
             whole = True
         except (trio.BrokenResourceError, trio.TooSlowError):
-            log.debug("client gone or not reading")
+            log.debug("client gone or not reading", extra=told("connection.gone"))
         finally:
             if not whole:  # cancelled, too: half an answer cannot be continued
                 self._scope.cancel()
@@ -351,18 +355,21 @@ def _is_plain(request: h11.Request) -> bool:
 
 
 class _Log(Logger):
-    """Hypercorn's log as ours: requests at DEBUG, faults as they are."""
+    """Hypercorn's log as ours: requests where that is asked for, faults as they are."""
 
     def __init__(self, config: Config) -> None:
         self.access_log_format = config.access_log_format
         self.access_logger = self.error_logger = log
 
     async def access(self, request: WWWScope, response: ResponseSummary | None, request_time: float) -> None:
-        if log.isEnabledFor(logging.DEBUG):
+        if requests.isEnabledFor(logging.INFO):
             method = request.get("method", "")
             path = request["raw_path"].decode("ascii", "replace")
-            status = response["status"] if response else "-"
-            log.debug("%s %s %s %.1f ms", method, path, status, request_time * 1000)
+            status = response["status"] if response else None
+            client = (request["client"] or ["unknown"])[0]
+            took = round(request_time, 6)
+            extra = told("http.request", method=method, path=path, status=status, seconds=took, client=client)
+            requests.info("%s %s %s %.1f ms", method, path, status or "-", took * 1000, extra=extra)
 
 
 class SafeHTTP(TrioASGIHTTPConnection):

@@ -32,12 +32,12 @@ class AsyncTasks:
         self._transport = transport
         self._instances = AsyncInstances(transport)
 
-    async def list(self) -> AsyncGenerator[models.TaskModel, None]:
+    async def list(self) -> AsyncGenerator[models.Task, None]:
         """Yield all tasks, by name."""
         async for item in self._transport.walk(calls.list_tasks()):
             yield item
 
-    async def get(self, name: str) -> models.TaskModel:
+    async def get(self, name: str) -> models.Task:
         """Return one task."""
         return await self._transport.do(calls.get_task(name))
 
@@ -313,7 +313,7 @@ class AsyncSchedules:
         async for item in self._transport.walk(calls.ledger(name)):
             yield item
 
-    async def upcoming(self, name: str, limit: int = 10) -> Sequence[models.Coming]:
+    async def upcoming(self, name: str, limit: int = 10) -> Sequence[models.DueTime]:
         """Return its next due times."""
         return (await self._transport.do(calls.upcoming_of(name, limit))).items
 

@@ -105,8 +105,9 @@ class AsyncTransport:
             headers["Content-Type"] = "application/json"
         try:
             answer = await self._http.request(
-                call.method, call.path, params=dict(call.query), content=call.body, headers=headers
-            )
+                call.method, call.path, params=dict(call.query), content=call.body, headers=headers,
+                timeout=max(self._timeout, call.takes),
+            )  # fmt: skip
         except httpx2.TransportError as error:
             raise _unreachable(self.target, error) from error
         if not answer.is_success:

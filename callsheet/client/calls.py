@@ -9,6 +9,7 @@ import msgspec
 from attrs import evolve, frozen
 
 from callsheet import models
+from callsheet.client.values import Event
 
 T = TypeVar("T")
 
@@ -16,6 +17,7 @@ Instant = datetime | str
 Duration = str | float | timedelta
 
 MOST = 200  # items on one page
+SIMULATING = 40.0  # seconds that a simulation may take, and a little more
 
 
 @frozen
@@ -34,6 +36,7 @@ class Call(Generic[T]):
     headers: Mapping[str, str] = {}
     repeatable: bool = True
     creates: bool = False
+    takes: float = 0.0  # seconds that an answer may take, whatever the time-out of the client
     patient: bool = True  # False: what it asks is whether somebody answers right now
 
     def read(self, body: bytes) -> T:
@@ -121,14 +124,14 @@ def document(task: str, fields: Mapping[str, Any]) -> dict[str, Any]:
 # --- tasks ---
 
 
-def list_tasks(limit: int = MOST) -> Call[models.Page[models.TaskModel]]:
+def list_tasks(limit: int = MOST) -> Call[models.Page[models.Task]]:
     """All tasks, by name."""
-    return call("GET", "/v1/tasks", models.Page[models.TaskModel], query={"limit": limit})
+    return call("GET", "/v1/tasks", models.Page[models.Task], query={"limit": limit})
 
 
-def get_task(name: str) -> Call[models.TaskModel]:
+def get_task(name: str) -> Call[models.Task]:
     """One task."""
-    return call("GET", "/v1/tasks/{}", models.TaskModel, name)
+    return call("GET", "/v1/tasks/{}", models.Task, name)
 
 
 # --- instances ---
@@ -145,9 +148,11 @@ def start(
     return call("POST", "/v1/instances", models.Started, body=body, repeatable=False, creates=True)
 
 
-def start_batch(items: Sequence[Mapping[str, Any]]) -> Call[models.Batch]:
+def start_batch(items: Sequence[Mapping[str, Any]]) -> Call[models.BatchStarted]:
     """Start many, all or none."""
-    return call("POST", "/v1/instances/batch", models.Batch, body={"items": items}, repeatable=False, creates=True)
+    return call(
+        "POST", "/v1/instances/batch", models.BatchStarted, body={"items": items}, repeatable=False, creates=True
+    )
 
 
 def list_instances(limit: int = MOST, **wanted: Any) -> Call[models.Page[models.Instance]]:
@@ -287,9 +292,9 @@ def ledger(name: str, limit: int = MOST) -> Call[models.Page[models.LedgerRow]]:
     return call("GET", "/v1/schedules/{}/ledger", models.Page[models.LedgerRow], name, query={"limit": limit})
 
 
-def upcoming_of(name: str, limit: int) -> Call[models.Page[models.Coming]]:
+def upcoming_of(name: str, limit: int) -> Call[models.Page[models.DueTime]]:
     """Its next due times."""
-    return call("GET", "/v1/schedules/{}/upcoming", models.Page[models.Coming], name, query={"limit": limit})
+    return call("GET", "/v1/schedules/{}/upcoming", models.Page[models.DueTime], name, query={"limit": limit})
 
 
 def preview(trigger: Mapping[str, Any], after: Instant | None, limit: int) -> Call[models.Preview]:
@@ -301,9 +306,9 @@ def preview(trigger: Mapping[str, Any], after: Instant | None, limit: int) -> Ca
 # --- all together ---
 
 
-def upcoming(limit: int, until: Instant | None) -> Call[models.Page[models.Coming]]:
+def upcoming(limit: int, until: Instant | None) -> Call[models.Page[models.DueTime]]:
     """The next due times of all schedules."""
-    return call("GET", "/v1/upcoming", models.Page[models.Coming], query={"limit": limit, "until": until})
+    return call("GET", "/v1/upcoming", models.Page[models.DueTime], query={"limit": limit, "until": until})
 
 
 def stats(task: str | None, schedule: str | None, since: Instant | None) -> Call[models.Stats]:
@@ -311,19 +316,42 @@ def stats(task: str | None, schedule: str | None, since: Instant | None) -> Call
     return call("GET", "/v1/stats", models.Stats, query={"task": task, "schedule": schedule, "since": since})
 
 
+def simulate(
+    start: Instant | None,
+    end: Instant | Duration,
+    durations: Mapping[str, Duration | Sequence[Duration]] | None,
+    schedules: Mapping[str, Mapping[str, Any]] | None,
+    **wanted: Any,
+) -> Call[models.Simulation]:
+    """What would happen."""
+    given = {name: _lengths(one) for name, one in (durations or {}).items()}
+    tried = {name: _tried(one) for name, one in (schedules or {}).items()}
+    body = {"from": start, "to": end, "durations": given or None, "schedules": tried or None, **wanted}
+    return evolve(call("POST", "/v1/simulate", models.Simulation, body=body), takes=SIMULATING)
+
+
+def _lengths(given: Duration | Sequence[Duration]) -> Any:
+    return [_plain(one) for one in given] if isinstance(given, list | tuple) else _plain(given)
+
+
+def _tried(fields: Mapping[str, Any]) -> dict[str, Any]:
+    rest = {name: value for name, value in fields.items() if name != "task"}
+    return {name: _plain(value) for name, value in document(str(fields.get("task", "")), rest).items()}
+
+
 def nodes(limit: int = MOST) -> Call[models.Page[models.Node]]:
     """The nodes."""
     return call("GET", "/v1/nodes", models.Page[models.Node], query={"limit": limit})
 
 
-def alive() -> Call[models.Status]:
+def alive() -> Call[models.Probe]:
     """Tell whether the process works."""
-    return evolve(call("GET", "/livez", models.Status), patient=False)
+    return evolve(call("GET", "/livez", models.Probe), patient=False)
 
 
-def ready() -> Call[models.Status]:
+def ready() -> Call[models.Probe]:
     """Tell whether new work is welcome."""
-    return evolve(call("GET", "/readyz", models.Status), patient=False)
+    return evolve(call("GET", "/readyz", models.Probe), patient=False)
 
 
 def openapi() -> Call[dict[str, Any]]:
@@ -331,9 +359,9 @@ def openapi() -> Call[dict[str, Any]]:
     return call("GET", "/openapi.json", dict[str, Any])
 
 
-def events(after: str | None, **wanted: Any) -> Call[models.Page[models.Event]]:
+def events(after: str | None, **wanted: Any) -> Call[models.Page[Event]]:
     """Committed facts, as a page or, by Accept, as a stream."""
-    return call("GET", "/v1/events", models.Page[models.Event], query={"after": after, **wanted})
+    return call("GET", "/v1/events", models.Page[Event], query={"after": after, **wanted})
 
 
 def _given(value: Any) -> dict[str, Any]:

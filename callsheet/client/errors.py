@@ -1,10 +1,12 @@
 """What can go wrong for a client, by what it should do about it."""
 
 from http import HTTPStatus
+from typing import Any
 
 import msgspec
 
-from callsheet.models import FieldProblem, Problem
+from callsheet.client.values import kind_of, known, problem_of
+from callsheet.models import Problem, WrongField
 
 
 class ClientError(Exception):
@@ -37,6 +39,11 @@ class Refused(ClientError):
         """Return the HTTP status."""
         return self.problem.status
 
+    @property
+    def kind(self) -> str:
+        """Return the last word of the problem's type, such as `validation`: what programs branch on."""
+        return kind_of(self.problem)
+
 
 class Unauthorized(Refused):
     """401: no key, or one that is not valid."""
@@ -56,7 +63,7 @@ class Conflict(Refused):
     @property
     def blocked_by(self) -> str | None:
         """Return the URI in the way."""
-        return self.problem.blocked_by
+        return known(self.problem.blocked_by)
 
 
 class Gone(Refused):
@@ -71,9 +78,9 @@ class Invalid(Refused):
     """400, 413, 415 or 422: the request is wrong; `errors` lists every wrong field."""
 
     @property
-    def errors(self) -> list[FieldProblem]:
+    def errors(self) -> list[WrongField]:
         """Return all wrong fields, by JSON pointer."""
-        return self.problem.errors
+        return self.problem.errors or []
 
 
 class RateLimited(Refused):
@@ -98,9 +105,10 @@ _KINDS: dict[int, type[Refused]] = {
 def error_of(status: int, body: bytes, retry_after: str | None = None) -> Refused:
     """Return the error for an answer that is none of success; what is no problem document becomes one."""
     try:
-        problem = msgspec.json.decode(body, type=Problem)
+        problem = problem_of(msgspec.json.decode(body, type=dict[str, Any]))
     except msgspec.MsgspecError:
-        problem = Problem(title=_phrase(status), detail=f"The service answered {status} {_phrase(status)}.")
+        said = f"The service answered {status} {_phrase(status)}."
+        problem = problem_of({"title": _phrase(status), "detail": said})
     problem.status = status
     return _KINDS.get(status, Refused)(problem, _seconds(retry_after))
 

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 import msgspec
 from attrs import define, field, frozen
 
-from callsheet.models import Event
+from callsheet.client.values import Event
 
 T = TypeVar("T")
 

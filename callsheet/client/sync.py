@@ -14,6 +14,7 @@ from callsheet.client.errors import ClientError
 from callsheet.client.retrying import Patience
 from callsheet.client.sync_parts import Instances, Schedules, Tasks
 from callsheet.client.sync_transport import NoStream, Transport, is_temporary
+from callsheet.client.values import Event
 
 T = TypeVar("T")
 
@@ -60,7 +61,7 @@ class Client:
     ) -> None:
         self.close()
 
-    def upcoming(self, limit: int = 50, until: calls.Instant | None = None) -> list[models.Coming]:
+    def upcoming(self, limit: int = 50, until: calls.Instant | None = None) -> list[models.DueTime]:
         """Return the next due times of all schedules, soonest first."""
         return (self._transport.do(calls.upcoming(limit, until))).items
 
@@ -69,6 +70,25 @@ class Client:
     ) -> models.Stats:
         """Return counts and percentiles."""
         return self._transport.do(calls.stats(task, schedule, since))
+
+    def simulate(
+        self,
+        end: calls.Instant | calls.Duration,
+        start: calls.Instant | None = None,
+        *,
+        seed: int | None = None,
+        resolution: calls.Duration | None = None,
+        max_running: int | None = None,
+        durations: Mapping[str, calls.Duration | Sequence[calls.Duration]] | None = None,
+        schedules: Mapping[str, Mapping[str, Any]] | None = None,
+    ) -> models.Simulation:
+        """Return what would happen from `start` (now) to `end`, a time or how long after; nothing is changed.
+
+        `durations` says how long runs of a task or schedule take, `schedules` what to try: documents by id, with
+        `task` and else as for `schedules.put`. The limit on running instances is the service's unless given.
+        """
+        wanted = {"seed": seed, "resolution": resolution, "max_running": max_running}
+        return self._transport.do(calls.simulate(start, end, durations, schedules, **wanted))
 
     def nodes(self) -> Generator[models.Node, None, None]:
         """Yield the boots of nodes, newest first."""
@@ -96,7 +116,7 @@ class Client:
         instance: str | None = None,
         follow: bool = True,
         patience: float = 60.0,
-    ) -> Generator[models.Event, None, None]:
+    ) -> Generator[Event, None, None]:
         """Yield committed facts in order, each once: those after the id `after` or, without, what comes from now on.
 
         With `follow` it never ends: a stream that ends or breaks is taken up where it was, and only after `patience`

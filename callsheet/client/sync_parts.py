@@ -31,12 +31,12 @@ class Tasks:
         self._transport = transport
         self._instances = Instances(transport)
 
-    def list(self) -> Generator[models.TaskModel, None, None]:
+    def list(self) -> Generator[models.Task, None, None]:
         """Yield all tasks, by name."""
         for item in self._transport.walk(calls.list_tasks()):
             yield item
 
-    def get(self, name: str) -> models.TaskModel:
+    def get(self, name: str) -> models.Task:
         """Return one task."""
         return self._transport.do(calls.get_task(name))
 
@@ -310,7 +310,7 @@ class Schedules:
         for item in self._transport.walk(calls.ledger(name)):
             yield item
 
-    def upcoming(self, name: str, limit: int = 10) -> Sequence[models.Coming]:
+    def upcoming(self, name: str, limit: int = 10) -> Sequence[models.DueTime]:
         """Return its next due times."""
         return (self._transport.do(calls.upcoming_of(name, limit))).items
 

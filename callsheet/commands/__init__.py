@@ -11,6 +11,7 @@ COMMANDS = {
     "schedule": "list, make and change schedules",
     "instance": "look at runs, follow and cancel them",
     "events": "follow what happens",
+    "simulate": "tell what would happen",
     "apply": "make the schedules be what a file says",
     "import": "turn a crontab into schedules",
     "doctor": "look for what could be wrong with an installation",

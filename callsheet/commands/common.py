@@ -84,7 +84,7 @@ def complain(error: "ClientError") -> int:
         case client.Unavailable():
             say("Try again soon; `callsheet doctor` looks for what is wrong.")
             return UNREACHABLE
-        case client.NotFound() if error.problem.kind == "no-such-page":
+        case client.NotFound() if error.kind == "no-such-page":
             say("That service does not have this; `callsheet --version` on both sides tells which is older.")
             return NOT_FOUND
         case client.NotFound():

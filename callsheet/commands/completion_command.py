@@ -29,6 +29,8 @@ def words_of(parser: argparse.ArgumentParser, path: tuple[str, ...] = ()) -> Ite
     for action in parser._actions:
         if isinstance(action, argparse._SubParsersAction):
             verbs = dict(action.choices)
+        if action.help == argparse.SUPPRESS:
+            continue
         words += [option for option in action.option_strings if option.startswith("--")]
         words += [str(choice) for choice in action.choices or () if not action.option_strings and not verbs]
     yield " ".join(path), [*verbs, *words]

@@ -3,9 +3,9 @@
 import argparse
 from typing import TYPE_CHECKING
 
+from callsheet.client.values import Event
 from callsheet.commands import output
 from callsheet.commands.common import Arguments, verb
-from callsheet.models import Event
 
 if TYPE_CHECKING:
     from callsheet.client import Client

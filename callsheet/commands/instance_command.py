@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def _progress(one: Instance) -> str:
     step = one.progress
-    return "" if step is None else f"{step.done:g} of {'?' if step.total is None else f'{step.total:g}'} {step.note}"
+    return "" if not step else f"{step.done:g} of {'?' if step.total is None else f'{step.total:g}'} {step.note}"
 
 
 LIST: output.Columns[Instance] = (
@@ -45,7 +45,7 @@ WHOLE: output.Columns[Instance] = (
     ("cancelled", lambda one: f"by {one.cancel.by}: {one.cancel.reason or 'no reason given'}" if one.cancel else ""),
     ("stuck at", lambda one: one.stuck_at or ""),
     ("error", lambda one: f"{one.error.type}: {one.error.message}" if one.error else ""),
-    ("outputs", lambda one: "\n".join(output.compact(value) for value in one.outputs)),
+    ("outputs", lambda one: "\n".join(output.compact(value) for value in one.outputs or ())),
 )
 STARTED: output.Columns[Started] = (("started", lambda one: one.id),)
 OUTPUT: output.Columns[Output] = (

@@ -1,23 +1,20 @@
-"""`callsheet openapi`: the description of the API, as the service gives it."""
+"""`callsheet openapi`: the description of the API of this version; no service is asked."""
 
 import argparse
-from typing import TYPE_CHECKING
 
 from callsheet.commands import output
-from callsheet.commands.common import Arguments, asking
-
-if TYPE_CHECKING:
-    from callsheet.client import Client
+from callsheet.commands.common import OK, Arguments
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Add the flags."""
-    asking(parser, _openapi)
+    """There are no arguments."""
+    parser.set_defaults(run=run)
 
 
-def _openapi(client: "Client", arguments: Arguments) -> None:
-    found = client.openapi()
-    if arguments.output == "jsonl":
-        output.line(output.compact(found))
-    else:
-        output.document(found)
+def run(_: Arguments) -> int:
+    """Print it as JSON."""
+    from web.app import create_app  # noqa: PLC0415 - half a second of imports that --help does not need
+    from web.openapi import document  # noqa: PLC0415
+
+    output.document(document(create_app(None, insecure=False)))
+    return OK

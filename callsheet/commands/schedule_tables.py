@@ -4,8 +4,9 @@ from collections.abc import Iterable
 from itertools import islice
 from typing import TypeVar
 
+from callsheet.client.values import known
 from callsheet.commands.output import Columns, compact, length, local, when
-from callsheet.models import Coming, Comparison, DueTime, Explanation, Filled, LedgerRow, Schedule
+from callsheet.models import Comparison, DueTime, Explanation, Filled, LedgerRow, LocalTime, Schedule
 
 T = TypeVar("T")
 
@@ -41,18 +42,18 @@ WHOLE: Columns[Schedule] = (
     ("updated", lambda one: when(one.updated_at)),
 )
 LEDGER: Columns[LedgerRow] = (
-    ("due", lambda one: local(one.due_at or one.first_due)),
-    ("until", lambda one: local(one.last_due) if one.count > 1 else ""),
+    ("due", lambda one: local(known(one.due_at or one.first_due))),
+    ("until", lambda one: local(known(one.last_due)) if (one.count or 1) > 1 else ""),
     ("fate", lambda one: one.fate),
     ("outcome", lambda one: one.outcome or one.reason or ("running" if one.fate == "ran" else "")),
-    ("count", lambda one: str(one.count)),
+    ("count", lambda one: str(one.count or 1)),
     ("instance", lambda one: (one.instance or one.blocked_by or "").rsplit("/", 1)[-1]),
 )
-DUE: Columns[DueTime] = (
+DUE: Columns[LocalTime] = (
     ("due", lambda one: when(one.due_at)),
     ("in its zone", lambda one: one.local),
 )
-COMING: Columns[Coming] = (
+COMING: Columns[DueTime] = (
     ("schedule", lambda one: one.schedule),
     ("task", lambda one: one.task),
     ("due", lambda one: when(one.due_at)),
@@ -83,7 +84,7 @@ COMPARED: Columns[Comparison] = (
 )
 
 
-def times(dues: list[DueTime], count: int) -> str:
+def times(dues: list[LocalTime], count: int) -> str:
     """Return the first of some due times in words, with how many there are; nothing for none."""
     if not count:
         return ""

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 from attrs import field, frozen
 
 from callsheet.client.errors import Conflict, Invalid
+from callsheet.client.values import problem_of
 from callsheet.commands.common import Usage
 from callsheet.commands.documents import plain_document
-from callsheet.models import Comparison, FieldProblem, Problem
+from callsheet.models import Comparison, WrongField
 
 if TYPE_CHECKING:
     from callsheet.client import Client
@@ -75,14 +76,16 @@ def plan(client: "Client", sheet: Sheet, *, prune: bool) -> list[Step]:
         try:
             step = _step(client, sheet, slug, new)
         except Invalid as error:
-            told = error.errors or [FieldProblem("", str(error))]
-            errors += [FieldProblem(f"schedules.{slug}{one.pointer.removeprefix('#')}", one.detail) for one in told]
+            told = error.errors or [WrongField("", str(error))]
+            errors += [WrongField(f"schedules.{slug}{one.pointer.removeprefix('#')}", one.detail) for one in told]
             continue
         new |= {slug} if step.does == "create" else set()
         steps.append(step)
     if errors:
         detail = "Nothing was changed: " + "; ".join(f"{one.pointer} {one.detail}" for one in errors)
-        raise Invalid(Problem(type="/problems/validation", status=422, detail=detail, errors=errors))
+        problem = problem_of({"type": "/problems/validation", "status": 422, "detail": detail})
+        problem.errors = errors
+        raise Invalid(problem)
     gone = sorted(there - sheet.schedules.keys()) if prune else []
     return steps + [Step(slug, "delete") for slug in gone]
 
@@ -92,7 +95,8 @@ def _step(client: "Client", sheet: Sheet, slug: str, new: set[str]) -> Step:
     found = client.schedules.find(slug)
     owners = [] if found is None else [tag for tag in found.tags if tag.startswith(TAG) and tag != sheet.tag]
     if owners:
-        raise Conflict(Problem(status=409, detail=f"Nothing was changed: {slug} belongs to {owners[0]} already."))
+        detail = f"Nothing was changed: {slug} belongs to {owners[0]} already."
+        raise Conflict(problem_of({"status": 409, "detail": detail}))
     if _upstream(document) in new:
         return Step(slug, "create" if found is None else "update", document)  # what it comes after is not there yet
     task, fields = _split(document)

@@ -8,19 +8,19 @@ import msgspec
 from callsheet.commands import output
 from callsheet.commands.common import Arguments, say, verb
 from callsheet.commands.inputs import read_input
-from callsheet.models import Started, TaskModel
+from callsheet.models import Started, Task
 
 if TYPE_CHECKING:
     from callsheet.client import Client
 
-LIST: output.Columns[TaskModel] = (
+LIST: output.Columns[Task] = (
     ("name", lambda one: one.name),
     ("input", lambda one: ", ".join(_fields(one.input_schema))),
-    ("about", lambda one: (one.doc or "").split("\n", 1)[0]),
+    ("about", lambda one: one.doc.split("\n", 1)[0]),
 )
-WHOLE: output.Columns[TaskModel] = (
+WHOLE: output.Columns[Task] = (
     ("name", lambda one: one.name),
-    ("about", lambda one: one.doc or ""),
+    ("about", lambda one: one.doc),
     ("from", lambda one: one.origin),
     ("timeout", lambda one: output.length(one.timeout)),
     ("retries", lambda one: str(one.retries)),

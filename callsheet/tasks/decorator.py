@@ -34,6 +34,7 @@ class _Options:
     idempotent: bool
     max_running: int | None
     state: Literal["schedule", "task"] | None
+    isolate: Literal["process"] | None
     max_outputs: int
     max_log_bytes: int
 
@@ -88,10 +89,9 @@ def task(
 
     `timeout` ("30s" or seconds) is per attempt; `retries` a count or a `Retry`; `idempotent` tasks
     are run again after a crash; `max_running` counts all schedules together; `state="task"` shares
-    one state among all schedules. A wrong shape is a TypeError, a wrong option a ValueError.
+    one state among all schedules; `isolate="process"` runs the body in a worker process, which is
+    killed when the run is cancelled or timed out. A wrong shape is a TypeError, a wrong option a ValueError.
     """
-    if isolate is not None:
-        raise ValueError(f"isolate={isolate!r} is not available yet: leave it out")
     options = _Options(
         name,
         _timeout(timeout),
@@ -99,6 +99,7 @@ def task(
         idempotent,
         None if max_running is None else _whole("max_running", max_running, 1),
         state,
+        _isolate(isolate),
         _whole("max_outputs", max_outputs, 1),
         _whole("max_log_bytes", max_log_bytes, 0),
     )
@@ -121,6 +122,7 @@ def _define(body: Callable[..., Any], options: _Options) -> Task[Any, Any]:
         max_running=options.max_running,
         state_scope=_scope(body, state, options.state),
         threaded=signature.threaded,
+        isolate=options.isolate,
         max_outputs=options.max_outputs,
         max_log_bytes=options.max_log_bytes,
         input=_codec(body, "input", signature.input_type),
@@ -157,6 +159,12 @@ def _scope(
     if scope is not None and state is None:
         raise ValueError(f"{body.__name__}: state={scope!r} is for a class whose annotated attributes persist")
     return None if state is None else scope or "schedule"
+
+
+def _isolate(isolate: object) -> Literal["process"] | None:
+    if isolate not in (None, "process"):
+        raise ValueError(f'isolate must be "process", got {isolate!r}; leave it out to run in the service itself')
+    return "process" if isolate else None
 
 
 def _timeout(timeout: str | float | None) -> int | None:

@@ -6,7 +6,6 @@ from math import inf
 from typing import Any, Generic, Literal, TypeVar
 from uuid import UUID
 
-import trio
 from attrs import field, frozen
 
 from callsheet.tasks.codec import Codec, NotJson, fingerprint_of
@@ -14,14 +13,10 @@ from callsheet.tasks.out import Out, Outbox, Sink
 from callsheet.tasks.retry import Retry
 from callsheet.tasks.state import State
 from callsheet.tasks.text import shown, type_name
+from callsheet.tasks.threads import in_thread
 
 TIn = TypeVar("TIn")
 TOut = TypeVar("TOut")
-
-_THREADS = 64
-"""How many `def` bodies may run at once; further ones wait for a thread."""
-
-_threads: trio.lowlevel.RunVar[trio.CapacityLimiter] = trio.lowlevel.RunVar("callsheet task threads")
 
 
 @frozen(eq=False, repr=False)
@@ -40,6 +35,7 @@ class Task(Generic[TIn, TOut]):
     max_running: int | None
     state_scope: Literal["schedule", "task"] | None
     threaded: bool
+    isolate: Literal["process"] | None
     max_outputs: int
     max_log_bytes: int
     _input: Codec
@@ -124,16 +120,8 @@ class Task(Generic[TIn, TOut]):
 
     async def _run(self, call: Callable[..., Any], _in: TIn, out: Out[TOut]) -> None:
         if self.threaded:
-            returned = await trio.to_thread.run_sync(call, _in, out.for_thread(), limiter=_thread_limiter())
+            returned = await in_thread(call, _in, out.for_thread())
         else:
             returned = await call(_in, out)
         if returned is not None:
             await out.send(returned)
-
-
-def _thread_limiter() -> trio.CapacityLimiter:
-    try:
-        return _threads.get()
-    except LookupError:
-        _threads.set(trio.CapacityLimiter(_THREADS))
-        return _threads.get()

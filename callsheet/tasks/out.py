@@ -17,9 +17,17 @@ from callsheet.tasks.text import safe_fields, safe_text
 
 T = TypeVar("T")
 
+MAX_OUTPUT = 1024 * 1024  # bytes of JSON of one output, as of a request
+
 
 class OutputLimit(RuntimeError):
-    """A task sent more outputs than its `max_outputs`."""
+    """A task sent more outputs than its `max_outputs`, or one that is too large."""
+
+
+def check_size(raw: bytes) -> None:
+    """Refuse an output that is too large: OutputLimit."""
+    if len(raw) > MAX_OUTPUT:
+        raise OutputLimit(f"an output of {len(raw):,} bytes is more than the {MAX_OUTPUT:,} that one may have")
 
 
 class Sink(Protocol):

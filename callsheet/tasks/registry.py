@@ -7,6 +7,8 @@ import importlib.util
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -53,10 +55,11 @@ class Registry(Mapping[str, Task[Any, Any]]):
             for task in _found(f"The entry point {entry.name} = {entry.value}", entry.load):
                 self.add(task)
 
-    def load_builtin(self) -> None:
-        """Take in the tasks that come with callsheet."""
-        for task in _found("callsheet.builtin", lambda: _module("callsheet.builtin")):
-            self.add(task)
+    def load_builtin(self, *, commands: bool = False) -> None:
+        """Take in the tasks that come with callsheet; `command`, which runs any program, only where it is allowed."""
+        for spec in ("callsheet.builtin", "callsheet.builtin.command")[: 1 + commands]:
+            for task in _found(spec, partial(_module, spec)):
+                self.add(task)
 
 
 def _found(what: str, load: Callable[[], object]) -> list[Task[Any, Any]]:
@@ -113,11 +116,27 @@ def _file_module(path: Path) -> ModuleType:
     if source is None or source.loader is None:
         raise RefusedToStart(f"--tasks {path}: it is not a Python file.")
     _append_to_path(path.parent)
-    module = sys.modules[name] = importlib.util.module_from_spec(source)
+    return _executed(source)
+
+
+def module_again(name: str, file: str | None) -> ModuleType:
+    """Import in a worker process what another process has imported: by its name, or else from its file."""
     try:
-        source.loader.exec_module(module)
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        unknown = error.name is not None and f"{name}.".startswith(f"{error.name}.")
+        source = importlib.util.spec_from_file_location(name, file) if unknown and file else None
+        if source is None or source.loader is None:
+            raise
+        return _executed(source)
+
+
+def _executed(source: ModuleSpec) -> ModuleType:
+    module = sys.modules[source.name] = importlib.util.module_from_spec(source)
+    try:
+        source.loader.exec_module(module)  # type: ignore[union-attr] # the callers have checked
     except BaseException:
-        del sys.modules[name]
+        del sys.modules[source.name]
         raise
     return module
 

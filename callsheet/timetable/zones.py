@@ -12,6 +12,7 @@ from functools import lru_cache
 from importlib.resources import files
 from zoneinfo import ZoneInfo
 
+import tzdata
 from attrs import frozen
 
 from callsheet.instants import LAST, SECOND
@@ -35,6 +36,12 @@ class Spell:
     end: int
     offset: int
     before: int
+
+
+def tzdata_version() -> str:
+    """Return the version of the bundled data, like "2026.2": what governments had decided by then."""
+    version: str = tzdata.__version__
+    return version
 
 
 def read_zone(key: object) -> str:

@@ -9,7 +9,7 @@ from uuid import UUID
 import msgspec
 from attrs import frozen
 
-from callsheet.errors import FieldError, Invalid, Refused, Unknown
+from callsheet.errors import FieldError, Invalid, Refused, Unavailable, Unknown
 from callsheet.firing import Omitted
 from callsheet.timetable import After, Plan, count_due, last_due, next_due, trigger_of, upcoming
 from storage.journal.commands import BackfillSchedule, Start
@@ -54,8 +54,19 @@ def backfill_schedule(work: Work, command: BackfillSchedule) -> list[Filled]:
     todo = [one for one in filled if one.left_out is None]
     if command.dry_run or not todo:
         return filled
+    in_turn = (command.overlap or due.overlap) != "allow"
+    _check_runnable(work, due, in_turn)
     _uncover(work, due, plan, {one.due_at for one in todo}, omissions)
-    return _started(work, due, command, filled)
+    return _started(work, due, filled, in_turn)
+
+
+def _check_runnable(work: Work, due: Due, in_turn: bool) -> None:
+    """Refuse what could not be started, before anything is written: what is refused has changed nothing."""
+    if work.draining and not in_turn:
+        raise Unavailable("The service is stopping.")
+    obstacle = obstacle_of(work, due.task, due.input)
+    if obstacle is not None:
+        raise Refused(f"The schedule {due.id!r} cannot run: {obstacle.reason}.")
 
 
 def _wanted(work: Work, due: Due, plan: Plan, command: BackfillSchedule) -> list[int]:
@@ -80,19 +91,25 @@ def _looked_up(work: Work, due: Due, plan: Plan, wanted: list[int], omissions: l
         row = next((row for row in omissions if row[3] <= instant <= row[4]), None)
         if instant in ran:
             filled.append(Filled(instant, left_out="ran"))
-        elif row is not None and count_due(plan, row[3] - 1, row[4]) != row[5]:
-            # counted under another trigger: which of its due times are left cannot be told
+        elif row is not None and not _is_exact(plan, row):
             filled.append(Filled(instant, row[1], left_out="trigger_changed"))
         else:
             filled.append(Filled(instant, None if row is None else row[1]))
     return filled
 
 
+def _is_exact(plan: Plan, row: Any) -> bool:
+    """Tell whether an omission covers just what the plan names now: under another trigger it cannot be taken apart."""
+    first, last, count = row[3:6]
+    ends = count_due(plan, first - 1, first) and count_due(plan, last - 1, last)
+    return bool(ends) and count_due(plan, first - 1, last) == count
+
+
 def _uncover(work: Work, due: Due, plan: Plan, filled: set[int], omissions: list[Any]) -> None:
     """Take due times out of the omissions that cover them; what is left of a row is as many rows as it takes."""
-    for number, fate, reason, first, last, count, blocker in omissions:
+    for number, fate, reason, first, last, _, blocker in omissions:
         within = sorted(one for one in filled if first <= one <= last)
-        if not within or count_due(plan, first - 1, last) != count:
+        if not within:
             continue
         work.execute("DELETE FROM omission WHERE id = ?", number)
         after = first - 1
@@ -105,12 +122,8 @@ def _uncover(work: Work, due: Due, plan: Plan, filled: set[int], omissions: list
             after = until + 1
 
 
-def _started(work: Work, due: Due, command: BackfillSchedule, filled: list[Filled]) -> list[Filled]:
-    obstacle = obstacle_of(work, due.task, due.input)
-    if obstacle is not None:
-        raise Refused(f"The schedule {due.id!r} cannot run: {obstacle.reason}.")
+def _started(work: Work, due: Due, filled: list[Filled], in_turn: bool) -> list[Filled]:
     start = Start(due.task, due.input.encode(), due.timeout, tuple(msgspec.json.decode(due.tags)))
-    in_turn = (command.overlap or due.overlap) != "allow"
     done = [_start(work, due, start, one, in_turn) if one.left_out is None else one for one in filled]
     latest = max(one.due_at for one in done if one.instance is not None)
     work.execute(_HOLDS, latest, due.id, latest)

@@ -13,10 +13,14 @@ from typing import Any
 from callsheet.errors import Unavailable
 from callsheet.firing import Omitted, advance, decide, fire_time, standing
 from callsheet.instants import SECOND
+from callsheet.logs import told
+from callsheet.timetable import trigger_of
 from storage.dialect import Row
+from storage.failures import meaning_of
 from storage.journal.commands import Claim
 from storage.journal.facts import Looked, ScheduleChanged
 from storage.journal.firings import DUE_COLUMNS, MOVE, Due, carry_out, moved, obstacle_of, planned_of
+from storage.journal.followers import lacks_upstream
 from storage.journal.ledger import record_omission
 from storage.journal.starts import release
 from storage.journal.work import Work
@@ -89,7 +93,11 @@ class _Tally:
             assert due.next_due is not None
             decision = decide(planned_of(work, due, due.next_due, obstacle), self._now, self._awake_since)
         except Exception as error:
-            log.exception("schedule %s blocked: its trigger failed", due.id)
+            if meaning_of(error) is not None:  # the database failed, not the trigger
+                raise
+            log.exception(
+                "schedule %s blocked: its trigger failed", due.id, extra=told("trigger.failed", schedule=due.id)
+            )
             self._moves.append(_failed(work, due, error))
             return
         carry_out(work, due, decision, "schedule")
@@ -102,9 +110,12 @@ def _resumed(work: Work, due: Due) -> tuple[Any, ...]:
     """Return where a schedule stands whose pause has run out: active, strictly in the future."""
     following = advance(due.plan, max(work.now, due.last_due or 0))  # the ledger may be ahead of a clock set back
     state = standing(due.plan, following, due.runs_left)
+    following = following if state == "active" else None  # max_runs may have been lowered during the pause
     work.facts.append(ScheduleChanged(due.id, "resumed", due.version, "the pause has run out"))
-    fire = fire_time(due.id, due.plan, following, due.jitter)
-    return due.last_due, following, fire, state, None, None, due.run_count, due.skips, due.id
+    fire, reason = fire_time(due.id, due.plan, following, due.jitter), None
+    if state == "active" and lacks_upstream(work, trigger_of(due.plan)):
+        state, reason = "blocked", "upstream_deleted"
+    return due.last_due, following, fire, state, reason, None, due.run_count, due.skips, due.id
 
 
 def _failed(work: Work, due: Due, error: Exception) -> tuple[Any, ...]:

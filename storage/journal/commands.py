@@ -138,12 +138,13 @@ class MarkStuck(Command):
 
 @frozen
 class KeepEvent(Command):
-    """Command: write an event that concerns the node itself; `data` is a JSON object."""
+    """Command: write an event that concerns the node itself, or an instance on it; `data` is a JSON object."""
 
     keep: ClassVar[bool] = True
 
     type: str
     data: bytes
+    instance: UUID | None = None
 
 
 @frozen
@@ -266,3 +267,24 @@ class Drain(Command):
 @frozen
 class StopNode(Command):
     """Command: write down that this node stopped as told."""
+
+
+@frozen
+class Prune(Command):
+    """Command: delete this history, as far as it may go; answered with Pruned.
+
+    `omissions` are ids, `schedules` those of which nothing but the row is left, `nodes` boots, and `events` the first
+    and the last of a row of them.
+    """
+
+    instances: tuple[UUID, ...] = ()
+    omissions: tuple[int, ...] = ()
+    schedules: tuple[str, ...] = ()
+    nodes: tuple[UUID, ...] = ()
+    events: tuple[int, int] | None = None
+
+    @property
+    def weight(self) -> int:
+        """Return about how many rows go, not counting what instances said."""
+        events = 0 if self.events is None else self.events[1] - self.events[0] + 1
+        return len(self.instances) + len(self.omissions) + len(self.schedules) + len(self.nodes) + events

@@ -66,8 +66,8 @@ def told_elsewhere(command: EndInstance, outcome: str) -> InstanceEnded:
 def _retry(work: Work, run: InstanceStarted, task: Task[Any, Any] | None) -> bool:
     if task is None or task.retries is None or run.attempt > task.retries.count:
         return False
-    delay = task.retries.delay(run.attempt, random.random())  # noqa: S311 - jitter, not a secret
-    return start_retry(work, run, work.now + delay)
+    chance = random.Random(run.id.int).random()  # noqa: S311 - ids are random enough, and a seeded simulation repeats
+    return start_retry(work, run, work.now + task.retries.delay(run.attempt, chance))
 
 
 def start_retry(work: Work, run: InstanceStarted, start_after: int) -> bool:
@@ -112,4 +112,4 @@ def mark_stuck(work: Work, command: MarkStuck) -> None:
 
 def keep_event(work: Work, command: KeepEvent) -> None:
     """Write an event of the node itself."""
-    work.facts.append(NodeSaid(command.type, msgspec.json.encode(msgspec.Raw(command.data))))
+    work.facts.append(NodeSaid(command.type, msgspec.json.encode(msgspec.Raw(command.data)), command.instance))

@@ -4,7 +4,7 @@ from typing import ClassVar
 from uuid import UUID
 
 import msgspec
-from attrs import frozen
+from attrs import astuple, frozen
 
 from callsheet.instants import format_instant
 
@@ -208,6 +208,12 @@ class NodeSaid(Fact):
 
     type: str  # type: ignore[misc]
     payload: bytes = b"{}"
+    instance: UUID | None = None
+
+    @property
+    def about(self) -> tuple[str | None, UUID | None]:
+        """Return the instance, where there is one."""
+        return None, self.instance
 
     def data(self) -> bytes:
         """Return the payload."""
@@ -221,6 +227,21 @@ class Looked:
     next_fire: int | None
     fired: int
     omitted: int
+
+
+@frozen
+class Pruned:
+    """The answer to Prune: how many rows of each kind are gone."""
+
+    instances: int = 0
+    omissions: int = 0
+    schedules: int = 0
+    nodes: int = 0
+    events: int = 0
+
+    def __add__(self, other: "Pruned") -> "Pruned":
+        """Add up two answers."""
+        return Pruned(*(mine + others for mine, others in zip(astuple(self), astuple(other), strict=True)))
 
 
 _encoder = msgspec.json.Encoder()

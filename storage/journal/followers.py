@@ -1,5 +1,7 @@
 """Schedules that come after another one: each end of a run of that one is a due time of theirs."""
 
+from pony import orm
+
 from callsheet.errors import FieldError, Invalid
 from callsheet.firing import decide_at_once, jitter_of
 from callsheet.timetable import ENDS, After, trigger_of
@@ -39,7 +41,7 @@ def _follow(work: Work, due: Due, over: Over) -> None:
     planned = planned_of(work, due, due_at, obstacle)
     decision = decide_at_once(planned)
     delay = jitter_of(due.id, due_at, due.jitter)
-    start_after = due_at + delay if delay or work.draining else None
+    start_after = work.now + delay if delay or work.draining else None  # the due time may be ahead of a clock set back
     carry_out(work, due, decision, "after", retry_of=over.instance, start_after=start_after)
     work.dialect.update(work.cursor, MOVE, [moved(work, due, decision, obstacle)])
 
@@ -66,6 +68,15 @@ def check_chain(work: Work, slug: str, trigger: object) -> None:
         name = row[0]
     ring = " after ".join([*chain, name])
     raise Invalid(FieldError("/trigger/after", f"would go round in a circle, or on for too long: {ring}"))
+
+
+def lacks_upstream(work: Work, trigger: object) -> bool:
+    """Tell whether a trigger comes after a schedule that is deleted."""
+    if not isinstance(trigger, After):
+        return False
+    orm.flush()
+    row = work.one(_FOLLOWED, trigger.schedule)
+    return row is not None and row[1] == "deleted"
 
 
 def upstream_deleted(work: Work, slug: str) -> None:

@@ -17,10 +17,11 @@ from pony import orm
 from callsheet.clock import Clock
 from callsheet.errors import CallsheetError, GaveUp, Unavailable
 from callsheet.ids import IdMaker
+from callsheet.logs import told
 from callsheet.tasks import Task
 from storage.database import Database, NodeIdentity
 from storage.failures import at_fault, connection_lost, meaning_of, translated
-from storage.journal import backfills, cancels, claims, commands, ends, recovery, schedules, skips, starts
+from storage.journal import backfills, cancels, claims, commands, ends, prune, recovery, schedules, skips, starts
 from storage.journal.commands import Command
 from storage.journal.facts import Fact
 from storage.journal.settling import settle
@@ -52,6 +53,7 @@ _HANDLERS: dict[type[Command], Callable[[Work, Any], Any]] = {
     commands.Recover: recovery.recover,
     commands.Drain: recovery.drain,
     commands.StopNode: recovery.stop_node,
+    commands.Prune: prune.prune,
 }
 # These change rows as Pony objects; a batch is cut where they meet the others, which write below Pony's back.
 _BY_ENTITY = (
@@ -110,6 +112,11 @@ class Journal:
         self._batch = 0
         self._draining = False
 
+    @property
+    def database(self) -> Database:
+        """Return the database, for those who read beside the journal."""
+        return self._database
+
     def register(self) -> None:
         """Write this boot into the node table, before anything else, and shut out all earlier ones."""
         now = self._clock.now()
@@ -148,13 +155,18 @@ class Journal:
             raise Unavailable(f"The database refuses what it should take: {error}") from error
         if isinstance(command, commands.EndInstance):
             if isinstance(error, Mismatch):
-                log.warning("instance %s had ended before: its first end stands", command.run.id)
+                extra = told("instance.ended_before", instance=command.run.id, task=command.run.task)
+                log.warning("instance %s had ended before: its first end stands", command.run.id, extra=extra)
                 return Applied([Verdict()], [ends.told_elsewhere(command, self._first_end(command))])
             if command.error != ends.NOT_WRITABLE:
-                log.error("the end of instance %s cannot be written as it is", command.run.id, exc_info=error)
+                extra = told("instance.end_rewritten", instance=command.run.id, task=command.run.task)
+                log.error(
+                    "the end of instance %s cannot be written as it is", command.run.id, exc_info=error, extra=extra
+                )
                 plain = evolve(command, outcome="failed", error=ends.NOT_WRITABLE, state=None, may_retry=False)
                 return self._apply_together([plain])
-        log.error("command failed: %s", type(command).__name__, exc_info=error)
+        kind = type(command).__name__
+        log.error("command failed: %s", kind, exc_info=error, extra=told("command.failed", command=kind))
         return Applied([Verdict(error=error)])
 
     def _first_end(self, command: commands.EndInstance) -> str:
@@ -227,7 +239,8 @@ class Journal:
             try:
                 return self._read_back() == self._batch
             except Exception as outage:  # noqa: BLE001 - the next try may tell more
-                log.warning("the last transaction cannot be read back yet: %s", outage)
+                extra = told("database.silent")
+                log.warning("the last transaction cannot be read back yet: %s", outage, extra=extra)
                 time.sleep(PAUSE)
         raise GaveUp("The database does not tell whether the last transaction took place.") from error
 

@@ -61,7 +61,9 @@ def _check_inputs(work: Work, task: str) -> None:
 
 
 def _match(work: Work, slug: str, version: int, reason: str | None, obstacle: Obstacle | None) -> None:
-    """Bring one schedule into line with what was found about its input."""
+    """Bring one schedule into line with what was found about its input; what is blocked for another reason stays so."""
+    if reason not in (None, "input_invalid"):
+        return
     if obstacle is not None:
         work.execute(_TURN, "blocked", obstacle.reason, obstacle.errors, slug)
         if reason != obstacle.reason:

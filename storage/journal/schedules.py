@@ -7,7 +7,7 @@ import msgspec
 from pony import orm
 
 from callsheet.definition import Definition, check_slug, define, document_of, merge_patch
-from callsheet.errors import FieldError, Invalid, Outdated, Refused, Unknown
+from callsheet.errors import FieldError, Invalid, Outdated, Refused, Unavailable, Unknown
 from callsheet.firing import Omitted, advance, fire_time, standing
 from callsheet.instants import format_instant
 from callsheet.lifecycle import UNFINISHED
@@ -24,7 +24,7 @@ from storage.journal.commands import (
     Start,
 )
 from storage.journal.facts import ScheduleChanged, instance_uri
-from storage.journal.followers import check_chain, upstream_created, upstream_deleted
+from storage.journal.followers import check_chain, lacks_upstream, upstream_created, upstream_deleted
 from storage.journal.ledger import record_omission
 from storage.journal.starts import start_one
 from storage.journal.work import Work
@@ -166,6 +166,8 @@ def check_version(row: Any, if_match: tuple[int, ...] | None) -> None:
 
 def _create(work: Work, slug: str, definition: Definition, old: Any) -> ScheduleRecord:
     """Write a new schedule; over a deleted one, versions and due times go on from where they were."""
+    if definition.run_on_create and work.draining:  # before anything is written
+        raise Unavailable("The service is stopping and starts nothing new.")
     columns = _columns(definition)
     if old is None:
         row = work.entities.Schedule(
@@ -188,7 +190,8 @@ def _run_at_once(work: Work, row: Any, definition: Definition) -> None:
     row.run_count = 1
     orm.flush()
     start = Start(definition.task, definition.input, definition.timeout, definition.tags)
-    start_one(work, start, cause="create", schedule=row.id)
+    in_turn = definition.overlap != "allow"  # an instance of a deleted schedule by the same id may still go on
+    start_one(work, start, cause="create", schedule=row.id, in_turn=in_turn)
 
 
 def _forget_state(work: Work, slug: str) -> None:
@@ -250,10 +253,12 @@ def _plan(work: Work, row: Any, definition: Definition) -> None:
     """Set the next due time: strictly after now, and after every due time that the ledger holds."""
     left = None if definition.max_runs is None else definition.max_runs - row.run_count
     following = advance(definition.plan, max(work.now, row.last_due or 0))
-    state = standing(definition.plan, following, left)
+    state, reason = standing(definition.plan, following, left), None
     row.next_due = following if state == "active" else None
     row.next_fire = fire_time(row.id, definition.plan, row.next_due, definition.jitter)
-    row.set(state=state, state_reason=None, state_errors=None)
+    if state == "active" and lacks_upstream(work, definition.trigger):
+        state, reason = "blocked", "upstream_deleted"
+    row.set(state=state, state_reason=reason, state_errors=None)
 
 
 def _drop_overtaken(work: Work, row: Any, reason: str) -> None:

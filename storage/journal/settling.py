@@ -2,7 +2,7 @@
 
 from storage.journal.followers import fire_followers
 from storage.journal.starts import release
-from storage.journal.turns import ROOM, first_of, is_open, schedule_line
+from storage.journal.turns import ROOM, first_of, is_open, moves_on, schedule_line
 from storage.journal.work import Over, Work
 
 _ANYBODY = "SELECT 1 FROM instance WHERE waits_for IS NOT NULL LIMIT 1"
@@ -28,12 +28,17 @@ def call_next(work: Work, lines: list[str]) -> None:
         work.free.pop(line, None)
         work.lines.pop(line, None)
     for line in lines:
-        while is_open(work, line):
-            waiting = first_of(work, line)
-            if waiting is None:
-                break
-            release(work, waiting, line)
-        work.lines.pop(line, None)
+        _call_next_of(work, line)
+
+
+def _call_next_of(work: Work, line: str) -> None:
+    kept = 0
+    while is_open(work, line, kept):
+        waiting = first_of(work, line)
+        if waiting is None:
+            break
+        kept += moves_on(line, release(work, waiting, line))
+    work.lines.pop(line, None)
 
 
 def schedule_lines(work: Work) -> list[str]:

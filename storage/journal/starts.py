@@ -46,8 +46,8 @@ def trigger_schedule(work: Work, command: TriggerSchedule) -> UUID:
         raise Unknown("schedule", command.schedule)
     name, stored, timeout, tags, overlap = row
     task = _still_there(work, name)
-    in_turn = _by_overlap(work, command.schedule, command.overlap or overlap)
     given = _own_input(task, command.input) if command.input is not None else _stored_input(task, stored)
+    in_turn = _by_overlap(work, command.schedule, command.overlap or overlap)  # last, as it may cancel what goes on
     start = Start(name, given, timeout, tuple(msgspec.json.decode(tags)))
     return start_one(work, start, cause="manual", schedule=command.schedule, in_turn=in_turn)
 
@@ -117,18 +117,18 @@ def _line(work: Work, claimant: Claimant, schedule: str | None, start_after: int
     return None if start_after is not None else line_for(work, claimant)
 
 
-def release(work: Work, instance: UUID, line: str = "") -> bool:
-    """Let a queued instance begin, the first of `line`; False when something else holds it up: it stands there now."""
+def release(work: Work, instance: UUID, line: str = "") -> str | None:
+    """Let a queued instance begin, the first of `line`; return the line where it stands now if it has to wait on."""
     row = work.one(_QUEUED, instance)
     task_name, key = row[1], row[9]
     task = work.tasks.get(task_name)
     following = missing_line(task_name) if task is None else line_again(work, Claimant(task, key), line)
     if following is not None:
         work.execute(_STAND, following, instance)
-        return False
+        return following
     work.execute(_RELEASE, work.node, work.boot, work.now, instance)
     work.facts.append(_with_state(work, run_of(work, row)))
-    return True
+    return None
 
 
 def state_key(task: Task[Any, Any], schedule: str | None) -> str | None:

@@ -9,7 +9,9 @@
 | `missing:NAME` | whose task is not in the code | nobody, until it is back |
 
 An instance stands in one line at a time, the first one that holds it up; lines are first come, first served. Whatever
-holds up a line is an unfinished instance, and its end looks at that line again (settling.py).
+holds up a line is an unfinished instance, and its end looks at that line again (settling.py). It runs, or it was the
+first of the line, moved on to a later one and keeps the place for which it was called: so no more of a line move on
+than can begin, however long it is.
 """
 
 from typing import Any
@@ -21,14 +23,16 @@ from callsheet.tasks import Task
 from storage.journal.work import Work
 
 ROOM = "room"
+_IN_ORDER = ("missing", "schedule", "state", "task", ROOM)
 _ANYBODY = "SELECT 1 FROM instance WHERE waits_for = ? LIMIT 1"
 _OLDEST = "SELECT id FROM instance WHERE waits_for = ? ORDER BY id LIMIT 1"
 _HOLDER = "SELECT 1 FROM instance WHERE state_key = ? AND state = 'running' LIMIT 1"
 _OF_TASK = "SELECT count(*) FROM (SELECT 1 FROM instance WHERE task = ? AND state = 'running' LIMIT ?) r"
 _OF_ALL = "SELECT count(*) FROM (SELECT 1 FROM instance WHERE state = 'running' LIMIT ?) r"
+# older ones, and retries of older ones: who comes later, where overlap is allowed, must not keep it waiting for ever
 _BEFORE_IT = (
     "SELECT 1 FROM instance WHERE schedule = ? AND state IN ('queued', 'running') "
-    "AND (waits_for IS NULL OR waits_for <> ?) LIMIT 1"
+    "AND (waits_for IS NULL OR waits_for <> ?) AND CASE WHEN attempt > 1 THEN retry_of ELSE id END < ? LIMIT 1"
 )
 
 
@@ -71,12 +75,23 @@ def line_for(work: Work, claimant: Claimant) -> str | None:
 def line_again(work: Work, claimant: Claimant, own: str) -> str | None:
     """Return the line in which the first of the line `own` has to wait on; None when it may begin."""
     lines = claimant.lines(work)
-    for line in lines:
-        if _free(work, line) <= 0 or (line != own and _somebody_waits(work, line)):
+    passed = lines.index(own) if own in lines else -1
+    for place, line in enumerate(lines):
+        if _free(work, line) <= 0 or (place > passed and _somebody_waits(work, line)):
             work.lines[line] = True
+            work.stirred.update(dict.fromkeys(lines[place + 1 : passed]))  # it gives back the places it kept there
             return line
     take_places(work, lines)
     return None
+
+
+def moves_on(own: str, following: str | None) -> bool:
+    """Tell whether the first of the line `own` now stands in a later one."""
+    return following is not None and _order(following) > _order(own)
+
+
+def _order(line: str) -> int:
+    return _IN_ORDER.index(line.partition(":")[0])
 
 
 def take_places(work: Work, lines: list[str]) -> None:
@@ -85,15 +100,15 @@ def take_places(work: Work, lines: list[str]) -> None:
         work.free[line] -= 1
 
 
-def is_open(work: Work, line: str) -> bool:
-    """Tell whether the first of a line may be called."""
+def is_open(work: Work, line: str, kept: int) -> bool:
+    """Tell whether the first of a line may be called, when so many of it have moved on and keep their places."""
     kind, _, name = line.partition(":")
     if kind == "schedule":
-        work.flush()
-        return work.one(_BEFORE_IT, name, line) is None
+        waiting = first_of(work, line)
+        return waiting is not None and work.one(_BEFORE_IT, name, line, waiting) is None
     if kind == "missing":
         return name in work.tasks
-    return _free(work, line) > 0
+    return _free(work, line) > kept
 
 
 def first_of(work: Work, line: str) -> UUID | None:

@@ -9,13 +9,15 @@ from storage.records import ScheduleRecord
 
 def compare(before: ScheduleRecord | None, definition: Definition, now: int, until: int) -> Difference:
     """Return what a new definition does to the due times after `now`, by the rules that a real change goes by."""
-    return difference(_course_now(before, now), course_then(before, definition, now), until)
+    course = _course_now(before, now)
+    same = before is not None and definition == before.definition  # such a change does nothing, not even plan again
+    return difference(course, course if same else course_then(before, definition, now), until)
 
 
 def _course_now(before: ScheduleRecord | None, now: int) -> Course | None:
     if before is None or before.next_due is None or before.state == "paused":
         return None
-    return Course(before.definition.plan, max(now, before.next_due - 1), before.runs_left)
+    return Course(before.definition.plan, max(now, before.next_due - 1), before.runs_left, before.skips)
 
 
 def course_then(before: ScheduleRecord | None, definition: Definition, now: int) -> Course | None:
@@ -28,4 +30,4 @@ def course_then(before: ScheduleRecord | None, definition: Definition, now: int)
     following = next_due(definition.plan, after)
     if standing(definition.plan, following, left) == "finished":
         return None
-    return Course(definition.plan, after, left)
+    return Course(definition.plan, after, left, () if before is None else before.skips)

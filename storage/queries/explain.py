@@ -8,7 +8,7 @@ from attrs import frozen
 from callsheet.errors import Unknown
 from callsheet.instants import SECOND, format_instant
 from callsheet.lifecycle import UNFINISHED
-from callsheet.timetable import After, last_due, local_time, next_due, trigger_of
+from callsheet.timetable import After, count_due, last_due, local_time, next_due, trigger_of
 from storage.database import Database
 from storage.journal.facts import instance_uri
 from storage.queries.reading import as_uuid, one, read
@@ -65,14 +65,25 @@ def _explain(database: Database, slug: str, at: int | None, now: int) -> Explana
     at = (record.last_due or record.next_due or now) if at is None else at
     end = at + (SECOND if at % SECOND == 0 else 1)
     entry = _entry(database, slug, at, end)
-    due_at = entry.last_due if entry is not None and entry.count == 1 else last_due(_plan(record), at - 1, end - 1)
-    if entry is not None and due_at is None:
+    due_at = _due_time(record, entry, at, end)
+    if entry is not None and due_at is None and _is_exact(record, entry):
         entry = None  # at lies between two due times of one row
     hindrances = _hindrances(database, record)
     return Explanation(
         _sentence(record, at, due_at, entry, now), at, due_at, entry, last_due(_plan(record), -1, at - 1),
         record.next_due if record.state != "paused" else None, record, hindrances,
     )  # fmt: skip
+
+
+def _due_time(record: ScheduleRecord, entry: LedgerEntry | None, at: int, end: int) -> int | None:
+    """Return the due time in [at, end): as the ledger knows it, else as the present trigger names it."""
+    known = [] if entry is None else [due for due in (entry.first_due, entry.last_due) if at <= due < end]
+    return known[-1] if known else last_due(_plan(record), at - 1, end - 1)
+
+
+def _is_exact(record: ScheduleRecord, entry: LedgerEntry) -> bool:
+    """Tell whether a row of the ledger covers just what the trigger names now."""
+    return count_due(_plan(record), entry.first_due - 1, entry.last_due) == entry.count
 
 
 def _plan(record: ScheduleRecord) -> Any:
@@ -94,6 +105,12 @@ def _entry(database: Database, slug: str, start: int, end: int) -> LedgerEntry |
 
 def _sentence(record: ScheduleRecord, at: int, due_at: int | None, entry: LedgerEntry | None, now: int) -> str:
     when = _shown(record, at if due_at is None else due_at)
+    if entry is not None and due_at is None:
+        first, last = _shown(record, entry.first_due), _shown(record, entry.last_due)
+        return (
+            f"Its trigger was another one then: of the {entry.count} due times from {first} to {last}, each "
+            f"{_fate(entry)}; whether one of them was at {when} cannot be told any more."
+        )
     if entry is not None:
         return f"It was due at {when} and {_fate(entry)}."
     if due_at is None:
@@ -141,7 +158,17 @@ def _outlook(record: ScheduleRecord, due_at: int) -> str:
         return f" by its trigger, but the schedule is {record.state}" + _because(record)
     if due_at in record.skips:
         return " and will be skipped, as somebody asked"
+    if _is_beyond_the_last_run(record, due_at):
+        return " by its trigger, but max_runs is reached by then"
     return " and will run, unless something stops it"
+
+
+def _is_beyond_the_last_run(record: ScheduleRecord, due_at: int) -> bool:
+    """Tell whether `max_runs` will be reached before a due time to come, if all before it run."""
+    if record.runs_left is None or record.next_due is None:
+        return False
+    skipped = sum(record.next_due <= due < due_at for due in record.skips)
+    return count_due(_plan(record), record.next_due - 1, due_at - 1) - skipped >= record.runs_left
 
 
 def _unrecorded(record: ScheduleRecord, due_at: int) -> str:

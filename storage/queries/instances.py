@@ -41,7 +41,7 @@ def record_of(database: Database, row: Any) -> InstanceRecord:
 
 
 def get_instance(database: Database, instance: UUID) -> InstanceRecord:
-    """Return an instance; Unknown when it never existed."""
+    """Return an instance; Unknown when it never existed, or is gone by retention."""
     sql = f"SELECT {_COLUMNS} FROM instance WHERE id = ?"
     row = read(database, lambda db: one(db, sql, instance))
     if row is None:
@@ -136,3 +136,9 @@ def unfinished(database: Database) -> list[UUID]:
     """Return the instances that have not ended."""
     sql = "SELECT id FROM instance WHERE state IN ('queued', 'running')"
     return [as_uuid(database, row[0]) for row in read(database, lambda db: rows(db, sql))]
+
+
+def count_queued(database: Database) -> int:
+    """Return how many instances wait for their turn."""
+    found = read(database, lambda db: rows(db, "SELECT count(*) FROM instance WHERE state = 'queued'"))
+    return int(found[0][0])

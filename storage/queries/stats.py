@@ -56,11 +56,15 @@ def _omissions(database: Database, task: str | None, schedule: str | None, since
 def _sample(database: Database, wanted: Filter) -> tuple[list[float], list[float]]:
     """Return lateness and duration in seconds of the latest ended runs."""
     inner, values = listing(wanted, _LAST_ID, SAMPLE)
-    sql = f"SELECT due_at, started_at, finished_at, attempt FROM ({inner}) latest"
+    sql = f"SELECT due_at, started_at, finished_at, attempt, cause FROM ({inner}) latest"
     found: list[Any] = read(database, lambda db: rows(db, sql, *values))
     timed = [row for row in found if row[1] is not None and row[2] is not None]
-    lateness = [max(start - due, 0) / SECOND for due, start, _, attempt in timed if due is not None and attempt == 1]
-    return lateness, [max(end - start, 0) / SECOND for _, start, end, _ in timed]
+    lateness = [
+        max(start - due, 0) / SECOND
+        for due, start, _, attempt, cause in timed
+        if due is not None and attempt == 1 and cause != "backfill"  # which was not asked for any earlier
+    ]
+    return lateness, [max(end - start, 0) / SECOND for _, start, end, *_ in timed]
 
 
 def _percentiles(values: list[float]) -> dict[str, float]:

@@ -44,7 +44,7 @@ async def test_an_instant_fires_once_and_its_schedule_is_finished(autojump_clock
         await play.put("once", nap, {"at": "2026-03-01T05:00:00.25Z"})
         await trio.sleep(86_400)
         (run,) = play.instances()
-        assert format_instant(run.started_at) == "2026-03-01T05:00:00.25Z"
+        assert format_instant(run.started_at) == "2026-03-01T05:00:00.250000Z"
         assert (play.schedule("once").state, play.schedule("once").next_due) == ("finished", None)
 
 

@@ -68,6 +68,8 @@ async def test_a_def_task_that_says_nothing_stays_running_until_it_ends_and_hold
             while play.instance(instance).stuck is None:
                 await trio.sleep(0.02)
         assert play.instance(instance).state == "running"
+        assert "threading.py" in play.instance(instance).stuck  # the wait itself, in the worker thread
+        assert any("test_threads.py" in line and line.endswith("in silent") for line in await play.stack(instance))
         assert (await play.ended(await play.start(quick))).outcome == "succeeded"
         await play.finish()
         assert play.engine.left.running == play.engine.left.stuck == (instance,)
@@ -84,3 +86,25 @@ async def test_more_def_tasks_than_threads_take_turns(real_stage, thread_door):
         for instance in instances:
             assert (await play.ended(instance)).outcome == "succeeded"
         assert [play.outputs(instance) for instance in instances] == [[number] for number in range(200)]
+
+
+async def test_a_def_task_stands_where_its_thread_is(real_stage, thread_door):
+    going, released = Event(), Event()
+
+    def deeper() -> None:
+        going.set()
+        while not released.is_set():
+            pass
+
+    @task
+    def works(_in: None, out: SyncOut[str]) -> None:
+        deeper()
+
+    async with real_stage.play([works], door=thread_door) as play:
+        instance = await play.start(works)
+        await trio.to_thread.run_sync(going.wait, 10)
+
+        lines = await play.stack(instance)
+        assert [line.rpartition(" in ")[2] for line in lines[:2]] == ["works", "deeper"]
+        released.set()
+        assert (await play.ended(instance)).outcome == "succeeded"

@@ -44,6 +44,15 @@ def wrong(document: object, **options: object) -> dict[str, str]:
     return {error.pointer: error.detail for error in caught.value.errors}
 
 
+def test_a_task_that_has_to_be_allowed_first_says_how_in_one_sentence():
+    (detail,) = wrong({"task": "command", "trigger": {"every": 1}}).values()
+
+    assert detail == (
+        "there is no task 'command'; it runs programs: start the service with --allow-commands "
+        "(CALLSHEET_ALLOW_COMMANDS) to have it"
+    )
+
+
 def test_what_is_not_given_has_its_default():
     assert define(LEAST, TASKS, now=NOW) == Definition("noop", b"null", Every(MINUTE, NOW))
 

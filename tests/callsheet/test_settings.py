@@ -1,6 +1,7 @@
 import pytest
 
 from callsheet.errors import RefusedToStart
+from callsheet.instants import DAY
 from callsheet.settings import DEFAULT_DATABASE, Settings, read_settings
 
 
@@ -26,10 +27,16 @@ def test_every_setting_can_come_from_the_environment():
         "CALLSHEET_DEMO": "true",
         "CALLSHEET_DRAIN": "1m30s",
         "CALLSHEET_HTTP_ALLOW": "10.0.0.0/8",
+        "CALLSHEET_ALLOW_COMMANDS": "yes",
         "CALLSHEET_INSECURE_NO_AUTH": "1",
         "CALLSHEET_LOG_FORMAT": "json",
         "CALLSHEET_NODE": "n1",
         "CALLSHEET_MAX_RUNNING": "50",
+        "CALLSHEET_KEEP_FOR": "30d",
+        "CALLSHEET_KEEP_LAST": "500",
+        "CALLSHEET_KEEP_EVENTS": "off",
+        "CALLSHEET_LOG_LEVEL": "warning",
+        "CALLSHEET_ACCESS_LOG": "1",
     }
     assert read_settings({}, environment) == Settings(
         "0.0.0.0",
@@ -40,9 +47,15 @@ def test_every_setting_can_come_from_the_environment():
         90.0,
         ("10.0.0.0/8",),
         True,
+        True,
         "json",
         "n1",
         50,
+        30 * DAY,
+        500,
+        None,
+        "warning",
+        True,
     )
     assert len(environment) == len(Settings.__annotations__)
 
@@ -72,7 +85,12 @@ def test_a_switch_takes_the_usual_words(text, flag):
         ("drain", "-1", "must be a duration"),
         ("drain", "inf", "must be a duration"),
         ("demo", "maybe", "must be true or false"),
-        ("log_format", "xml", "must be one of console, json"),
+        ("log_format", "xml", "must be one of auto, console, json"),
+        ("keep_for", "a while", 'must be a duration like "90d", or "off"'),
+        ("keep_for", "-1d", 'must be a duration like "90d", or "off"'),
+        ("keep_last", "1.5", 'must be a number of runs, or "off"'),
+        ("keep_last", "-1", 'must be a number of runs, or "off"'),
+        ("keep_events", "all", 'must be a duration like "90d", or "off"'),
     ],
 )
 def test_what_is_wrong_is_named_by_flag_and_variable(name, value, sentence):
@@ -83,3 +101,13 @@ def test_what_is_wrong_is_named_by_flag_and_variable(name, value, sentence):
     assert repr(value) in said
     with pytest.raises(RefusedToStart, match="CALLSHEET_"):
         read_settings({}, {f"CALLSHEET_{name.upper()}": value})
+
+
+def test_history_is_kept_for_a_quarter_and_events_for_a_week_unless_told_otherwise():
+    assert (Settings().keep_for, Settings().keep_last, Settings().keep_events) == (90 * DAY, None, 7 * DAY)
+
+
+@pytest.mark.parametrize("word", ["off", "OFF", "0", "0s"])
+def test_off_and_0_keep_history_for_ever(word):
+    settings = read_settings({"keep_for": word, "keep_events": word, "keep_last": word.rstrip("s")}, {})
+    assert (settings.keep_for, settings.keep_last, settings.keep_events) == (None, None, None)

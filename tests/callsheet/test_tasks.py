@@ -125,7 +125,7 @@ def test_the_body_can_be_called_as_if_it_were_not_decorated():
         ({"name": "a" * 101}, "is not a good name"),
         ({"state": "task"}, "state='task' is for a class"),
         ({"state": "node"}, 'state must be "schedule" or "task"'),
-        ({"isolate": "process"}, "isolate='process' is not available yet"),
+        ({"isolate": "thread"}, "isolate must be \"process\", got 'thread'"),
     ],
 )
 def test_a_wrong_option_fails_at_import_in_one_sentence(options, sentence):

@@ -1,5 +1,6 @@
 """What the timetable takes for granted about zones, held against the bundled data."""
 
+import re
 from datetime import UTC, datetime, timedelta
 from importlib.resources import files
 from itertools import pairwise
@@ -9,7 +10,7 @@ import pytest
 
 from callsheet.errors import Invalid
 from callsheet.timetable import parse_trigger
-from callsheet.timetable.zones import load_zone, spell_at
+from callsheet.timetable.zones import load_zone, spell_at, tzdata_version
 
 DAY = 86_400
 ZONES = sorted(set(files("tzdata").joinpath("zones").read_text("ascii").split()) - {"Factory"})
@@ -81,3 +82,56 @@ def test_zones_are_those_of_the_bundled_data_and_not_of_the_machine():
 def test_the_placeholder_zone_is_refused():
     with pytest.raises(Invalid, match="no time zone 'Factory'"):
         parse_trigger({"cron": "@daily", "timezone": "Factory"}, anchor=0)
+
+
+@pytest.mark.parametrize(
+    ("alias", "zone"),
+    [
+        *(("US/Pacific", "America/Los_Angeles"), ("Asia/Calcutta", "Asia/Kolkata"), ("Zulu", "UTC")),
+        *(("Europe/Kiev", "Europe/Kyiv"), ("America/Buenos_Aires", "America/Argentina/Buenos_Aires"), ("GB", "Eire")),
+    ],
+)
+def test_former_names_are_kept_as_written_and_mean_what_they_meant(alias, zone):
+    trigger = parse_trigger({"cron": "30 2 * * *", "timezone": alias}, anchor=0)
+    summer = datetime(2026, 7, 1, tzinfo=UTC)
+
+    assert trigger.timezone == alias
+    assert summer.astimezone(load_zone(alias)).utcoffset() == summer.astimezone(load_zone(zone)).utcoffset()
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("../etc/passwd", "../../etc/passwd", "/etc/passwd", "Europe/../../etc/passwd", "./UTC", "Europe//Berlin"),
+        *(
+            "Europe/Berlin/",
+            " Europe/Berlin",
+            "Europe/Berlin\n",
+            "Europe\\Berlin",
+            "EUROPE/BERLIN",
+            "utc",
+            "%45urope/Berlin",
+        ),
+        *(
+            "CET-1CEST",
+            "CET-1CEST,M3.5.0,M10.5.0/3",
+            "EST5EDT4",
+            ":Europe/Berlin",
+            "<+03>-3",
+            "UTC+1",
+            "GMT+25",
+            "+02:00",
+        ),
+        *("tzdata.zi", "__init__.py", "zone1970.tab", "leapseconds", "right/UTC", "posix/UTC", "CEST", "Mars/Olympus"),
+    ],
+)
+def test_whatever_is_no_name_in_the_list_is_refused_with_a_word_of_advice(name):
+    with pytest.raises(Invalid, match=r"There is no time zone .*(Did you mean|Use an IANA name)"):
+        parse_trigger({"cron": "@daily", "timezone": name}, anchor=0)
+
+
+def test_the_version_of_the_bundled_data_can_be_told():
+    lines = files("tzdata").joinpath("zones").read_text("ascii")
+
+    assert re.fullmatch(r"20\d\d\.\d+", tzdata_version())
+    assert "Europe/Kyiv" in lines  # 2022.2 and later

@@ -1,6 +1,7 @@
 """The stream of events goes on over broken connections, in order, each event once."""
 
 import asyncio
+import json
 from contextlib import aclosing
 
 import pytest
@@ -10,6 +11,7 @@ from callsheet import AsyncClient, Client
 from callsheet.client import ClientError, Gone, Unreachable
 from callsheet.client.retrying import Patience
 from callsheet.client.sse import Parser, event_of
+from callsheet.models import Instance
 
 
 def answer(body, status="200 OK", kind="application/json", **headers):
@@ -133,11 +135,10 @@ async def test_asyncio_and_threads_read_the_same(script):
 
 
 async def test_outputs_come_live_where_there_is_a_stream_and_none_comes_twice(script):
-    running = (
-        '{"id": "a", "uri": "/v1/instances/a", "task": "t", "cause": "manual", "running": true, "state": "running",'
-        ' "attempt": 1, "input": null, "queued_at": "2026-01-01T00:00:00Z"}'
-    )
-    over = running.replace('"attempt"', '"outcome": "succeeded", "attempt"')
+    known = {"id": "a", "uri": "/v1/instances/a", "task": "t", "cause": "manual", "running": True, "state": "running"}
+    known |= {"attempt": 1, "tags": [], "queued_at": "2026-01-01T00:00:00Z", "stuck": False}
+    whole = dict.fromkeys(set(Instance.__struct_fields__) - {"outputs", "progress"}) | known
+    running, over = json.dumps(whole), json.dumps(whole | {"outcome": "succeeded"})
     item = '{{"seq": {0}, "at": "2026-01-01T00:00:00Z", "value": {0}}}'
     page = '{{"items": [{}], "next": null}}'
     live = "".join(f"id: {number}\nevent: output\ndata: {item.format(number)}\n\n" for number in (0, 1))

@@ -32,8 +32,8 @@ WORDS = (
 )
 
 # for browsers and for other programs than ours
-ELSEWHERE = {"/metrics", "/docs"}
-NOT_EVERYWHERE = {"/v1/events", "/openapi.json"}  # routes that a service may not have yet
+ELSEWHERE = {"/metrics", "/docs", "/docs/{}"}
+NOT_EVERYWHERE = {"/v1/events"}  # routes that a service may not have yet
 FACE = (FOLDER / "aio.py").read_text() + (FOLDER / "aio_parts.py").read_text()
 CALLS = (FOLDER / "calls.py").read_text()
 

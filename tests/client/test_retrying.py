@@ -5,7 +5,7 @@ import pytest
 from callsheet.client import Invalid, RateLimited, Unauthorized, Unavailable, Unreachable
 from callsheet.client.calls import call
 from callsheet.client.retrying import Patience
-from callsheet.models import Started, Status
+from callsheet.models import Probe, Started
 
 
 def answer(body, status="200 OK", kind="application/json", **headers):
@@ -116,8 +116,8 @@ async def test_the_token_is_sent_and_never_shown(script):
 
 
 def test_a_change_with_a_precondition_is_not_repeatable():
-    assert call("PUT", "/x/{}", Status, "a").repeatable
-    assert not call("PUT", "/x/{}", Status, "a", if_match=3).repeatable
+    assert call("PUT", "/x/{}", Probe, "a").repeatable
+    assert not call("PUT", "/x/{}", Probe, "a", if_match=3).repeatable
 
 
 def test_pauses_grow_and_have_a_bound():

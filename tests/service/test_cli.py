@@ -210,26 +210,10 @@ CRON_TZ=Europe/Berlin
 17 *	* * *	root	cd / && run-parts --report /etc/cron.hourly
 30 2 * * 1-5 root	cat%it is \%d%
 """
-COMMAND = """
-class Command(Struct):
-    argv: list[str]
-    env: dict[str, str]
-    cwd: str
-    stdin: str = ""
-
-@task
-async def command(_in: Command, out: Out[str]) -> None:
-    '''Stand in for the one that is built in.'''
-    done = await trio.run_process(_in.argv, env=_in.env, stdin=_in.stdin.encode(), capture_stdout=True)
-    await out.send(done.stdout.decode())
-"""
 
 
 def test_a_crontab_becomes_schedules_that_run(launch, monkeypatch, capsys):
-    """The task `command` is built in where the service can be allowed to have it; else one stands in for it."""
-    usage = [sys.executable, "-m", "callsheet", "serve", "--help"]
-    allowed = b"--allow-commands" in subprocess.run(usage, capture_output=True, check=True).stdout
-    service = launch(*(["--allow-commands"] if allowed else []), tasks=TASKS if allowed else TASKS + COMMAND)
+    service = launch("--allow-commands")
     monkeypatch.setenv("CALLSHEET_URL", service.url)
     monkeypatch.chdir(service.folder)
     (service.folder / "crontab").write_text(CRONTAB)
@@ -250,6 +234,8 @@ def test_a_crontab_becomes_schedules_that_run(launch, monkeypatch, capsys):
     assert cli("schedule", "upcoming", cat, "-n", "3", "-o", "jsonl")[1].count("T02:30:00+0") == 3
     started = cli("schedule", "trigger", cat, "-o", "name")[1].strip()
     assert cli("instance", "watch", started)[0] == 0
+    (done,) = [json.loads(line)["value"] for line in cli("instance", "outputs", started, "-o", "jsonl")[1].splitlines()]
+    assert (done["exit_code"], done["stdout"]) == (0, "it is %d\n\n")
 
 
 def test_doctor_and_health_tell_how_it_is(cli, service, monkeypatch):
@@ -266,14 +252,6 @@ def test_doctor_and_health_tell_how_it_is(cli, service, monkeypatch):
     assert {"wrong tasks", "wrong database"} <= set(out.splitlines())
     monkeypatch.setenv("CALLSHEET_URL", "http://127.0.0.1:9")
     assert cli("health")[0] == 1
-
-
-def test_what_the_service_has_not_is_said(cli, service):
-    if service.get("/openapi.json").status == 404:
-        code, _, err = cli("openapi")
-        assert (code, "which is older" in err) == (3, True)
-    else:
-        assert json.loads(cli("openapi")[1])["openapi"].startswith("3.")
 
 
 def test_events_are_printed_where_there_are_some(cli, service):

@@ -1,12 +1,15 @@
 """What the machine does to the service: it is stopped, its disk fills up, it is killed, its connections are held."""
 
+import json
 import signal
 import socket
+import sqlite3
 import threading
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -19,6 +22,12 @@ async def hello(_in: None, out: Out[str]) -> None:
 async def keeping(_in: str, out: Out[int]) -> None:
     await trio.sleep(0.05)
     await out.send(len(_in))
+
+@task
+async def holding(_in: None, out: Out[None]) -> None:
+    ends = time.monotonic() + 2
+    while time.monotonic() < ends:
+        pass
 
 @task
 async def waiting(_in: float, out: Out[None]) -> None:
@@ -51,6 +60,20 @@ def test_a_process_stopped_for_a_while_accounts_for_what_was_due(launch: Any, un
     paused_at = datetime.fromisoformat(service.get("/v1/schedules/paused")["updated_at"])
     assert paused_at - datetime.fromisoformat(last.get("due_at") or last["last_due"]) < timedelta(seconds=1)
     assert not [line for line in service.errors if "blocked" in line]  # no task is blamed
+
+
+def test_a_task_that_holds_the_loop_is_named_in_the_log_and_in_an_event(launch: Any, until: Any, tmp_path: Any) -> None:
+    database = tmp_path / "held.db"
+    service = launch("--database", f"sqlite:///{database}", tasks=TASKS)
+    uri = service.start("holding")
+    until(lambda: service.get(uri)["outcome"], 30)
+    instance = uri.rsplit("/", 1)[1]
+
+    assert [line for line in service.errors if "loop.blocked" in line and instance in line]
+    sql = "SELECT data FROM event WHERE type = 'loop.blocked' AND instance = ?"
+    with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
+        found = until(lambda: connection.execute(sql, (UUID(instance).bytes,)).fetchall())
+    assert "in holding" in json.loads(found[0][0])["where"]
 
 
 @pytest.mark.timeout(60)

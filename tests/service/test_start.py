@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import tzdata
 
 import callsheet
 
@@ -135,7 +136,8 @@ def test_the_console_script_is_the_module(launch: Any) -> None:
     script = Path(sys.executable).with_name("callsheet")
     for command in ([str(script)], [sys.executable, "-m", "callsheet"]):
         done = run(*command, "--version")
-        assert (done.returncode, done.stdout, done.stderr) == (0, f"callsheet {callsheet.__version__}\n", "")
+        line = f"callsheet {callsheet.__version__} (tzdata {tzdata.__version__})\n"
+        assert (done.returncode, done.stdout, done.stderr) == (0, line, "")
     process = subprocess.Popen([script, "serve", "--port", "0"], cwd=launch.folder, stdout=subprocess.PIPE)
     with process:
         assert process.stdout is not None

@@ -74,7 +74,10 @@ class Bench:
         """Return the fact that an instance of an earlier transaction was started with."""
         row = self.instance(instance)
         key = row.task if row.task in ("tally", "common") else None
-        return InstanceStarted(row.id, row.task, row.input.encode(), row.started_at or 0, state_key=key)
+        return InstanceStarted(
+            row.id, row.task, row.input.encode(), row.started_at or 0, schedule=row.schedule, due_at=row.due_at,
+            attempt=row.attempt, state_key=key,
+        )  # fmt: skip
 
     @property
     def started(self) -> list[InstanceStarted]:

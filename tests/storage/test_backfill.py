@@ -2,8 +2,9 @@
 
 import pytest
 
-from callsheet.errors import Invalid, Refused, Unknown
-from storage.journal.commands import BackfillSchedule, PauseSchedule, PutSchedule, ResumeSchedule
+from callsheet.errors import Invalid, Refused, Unavailable, Unknown
+from callsheet.tasks import Registry
+from storage.journal.commands import BackfillSchedule, Drain, PauseSchedule, PutSchedule, ResumeSchedule
 
 
 def ask(bench, start, end, slug="s", **more):
@@ -99,11 +100,32 @@ def test_what_is_about_to_be_claimed_is_left_to_the_claim(bench):
     assert bench.fates() == [("ran", 10, 10, 1)]
 
 
+def test_a_backfill_that_comes_too_late_for_a_service_that_stops_leaves_the_account_as_it_is(gap):
+    before = gap.fates()
+    gap.ask(Drain())
+    with pytest.raises(Unavailable):
+        ask(gap, 1, 60, overlap="allow")
+    assert gap.fates() == before
+
+
 def test_an_omission_that_was_counted_under_another_trigger_is_left_alone(gap):
     gap.ask(PutSchedule("s", {"task": "noop", "trigger": {"every": "5s", "anchor": "2026-03-01T00:00:00Z"}}))
     left = {one.left_out for one in ask(gap, 20, 50)}
     assert left == {"trigger_changed"}
     assert ("missed", 20, 50, 4) in gap.fates()
+
+
+def test_a_backfill_of_what_cannot_run_is_refused_and_leaves_the_account_as_it_is(gap, tasks):
+    before = gap.fates()
+    gap.boot(Registry([one for one in tasks.values() if one.name != "noop"]))
+    with pytest.raises(Refused, match="cannot run: task_missing"):
+        ask(gap, 1, 60)
+    assert gap.fates() == before
+
+
+def test_an_omission_that_was_counted_under_another_trigger_with_as_many_due_times_is_left_alone(gap):
+    gap.ask(PutSchedule("s", {"task": "noop", "trigger": {"every": "10s", "anchor": "2026-11-23T12:00:05Z"}}))
+    assert {one.left_out for one in ask(gap, 20, 50)} == {"trigger_changed"}
 
 
 def test_a_range_that_is_too_long_in_the_future_or_upside_down_is_refused(gap):

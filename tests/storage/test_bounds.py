@@ -2,9 +2,17 @@
 
 import pytest
 
-from callsheet.errors import Invalid
+from callsheet.errors import Invalid, Unavailable, Unknown
 from callsheet.instants import format_instant
-from storage.journal.commands import DeleteSchedule, PatchSchedule, PutSchedule, SkipDue, TriggerSchedule
+from storage.journal.commands import (
+    DeleteSchedule,
+    Drain,
+    PatchSchedule,
+    PauseSchedule,
+    PutSchedule,
+    SkipDue,
+    TriggerSchedule,
+)
 from storage.queries.schedules import upcoming_of
 
 
@@ -104,6 +112,25 @@ def test_run_on_create_runs_once_and_no_update_does(bench):
     assert len(bench.instances()) == 1
 
 
+def test_a_schedule_that_is_created_again_does_not_overlap_what_still_runs_of_the_old_one(bench):
+    bench.put(every="1h")
+    old = bench.ask(TriggerSchedule("s"))
+    bench.ask(DeleteSchedule("s"))
+    bench.put(every="1h", run_on_create=True)
+    assert bench.started == []
+    bench.end(bench.start_fact(old))
+
+    assert [run.cause for run in bench.started] == ["create"]
+
+
+def test_a_schedule_that_cannot_run_at_its_creation_for_the_service_stops_is_not_made(bench):
+    bench.ask(Drain())
+    with pytest.raises(Unavailable):
+        bench.put(run_on_create=True)
+    with pytest.raises(Unknown):
+        bench.schedule()
+
+
 def test_the_run_at_creation_is_in_the_way_like_any_other_and_counts(bench):
     bench.put(run_on_create=True, max_runs=2)
     (first,) = bench.started
@@ -113,6 +140,19 @@ def test_the_run_at_creation_is_in_the_way_like_any_other_and_counts(bench):
 
     assert [row[0] for row in bench.fates()] == ["skipped", "ran"]
     assert bench.schedule().state == "finished"
+
+
+def test_a_pause_that_runs_out_plans_nothing_when_max_runs_was_reached_meanwhile(bench):
+    bench.put(max_runs=3)
+    for _ in range(2):
+        bench.end(*bench.claim_after(10))
+    bench.ask(PauseSchedule("s", until=bench.clock.now() + 5_000_000))
+    bench.ask(PatchSchedule("s", {"max_runs": 1}))
+    bench.claim_after(6)
+    bench.claim_after(30)
+
+    assert (bench.schedule().state, bench.schedule().next_due) == ("finished", None)
+    assert [row[0] for row in bench.fates()] == ["ran", "ran"]
 
 
 def test_a_schedule_that_is_created_again_counts_from_the_start(bench):

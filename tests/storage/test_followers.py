@@ -12,6 +12,7 @@ from storage.journal.commands import (
     PatchSchedule,
     PauseSchedule,
     PutSchedule,
+    ResumeSchedule,
     TriggerSchedule,
 )
 
@@ -182,3 +183,27 @@ def test_it_is_rejected_while_its_task_is_gone(pair, tasks):
     pair.end(run)
 
     assert [row[0] for row in pair.fates("t")] == ["rejected"]
+
+
+def test_jitter_delays_what_comes_after_by_no_more_than_that_though_the_clock_was_set_back(pair):
+    pair.ask(PatchSchedule("t", {"overlap": "allow", "jitter": "5s"}))
+    first, second = [*pair.claim_after(10), *pair.claim_after(10)]
+    pair.end(first)
+    pair.clock.move(-3600)
+    pair.end(second)
+
+    assert [run.retry_of for run in pair.claim_after(5)] == [second.id]
+
+
+def test_neither_a_change_nor_a_resumption_frees_what_comes_after_a_deleted_schedule(pair):
+    pair.put("u", trigger={"after": "s"})
+    pair.ask(PauseSchedule("u", until=pair.clock.now() + 5_000_000))
+    pair.put("v", trigger={"after": "s"})
+    pair.ask(PauseSchedule("v"))
+    pair.ask(DeleteSchedule("s"))
+    pair.ask(PatchSchedule("t", {"tags": ["changed"]}))
+    pair.ask(ResumeSchedule("v"))
+    pair.claim_after(5)
+    assert {pair.schedule(slug).state_reason for slug in "tuv"} == {"upstream_deleted"}
+    pair.put("s")
+    assert {pair.schedule(slug).state for slug in "tuv"} == {"active"}

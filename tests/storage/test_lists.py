@@ -13,6 +13,7 @@ from callsheet.instants import HOUR, SECOND, format_instant
 from callsheet.lifecycle import INSTANCE_STATES, OUTCOMES
 from callsheet.timetable import upcoming
 from storage.journal.commands import (
+    BackfillSchedule,
     CancelInstance,
     DeleteSchedule,
     KeepLog,
@@ -239,6 +240,17 @@ def test_lateness_is_that_of_first_attempts_that_were_due(bench):
 
     lateness = stats(bench.database, task=None, schedule=None, since=None).lateness
     assert lateness == dict.fromkeys(("p50", "p95", "p99", "max"), 2.0)
+
+
+def test_a_backfill_of_long_ago_is_not_late(bench):
+    bench.put(trigger={"cron": "0 * * * *"})
+    start = bench.clock.now()
+    bench.ask(BackfillSchedule("s", start - 48 * HOUR, start - 47 * HOUR))
+    bench.end(*bench.started)
+    bench.end(*bench.started)
+
+    figures = stats(bench.database, task=None, schedule=None, since=None)
+    assert (figures.sample, figures.lateness) == (2, {})
 
 
 @pytest.mark.parametrize("limit", [1, 5, 30, 200])

@@ -2,7 +2,7 @@
 
 import pytest
 
-from callsheet.errors import Refused
+from callsheet.errors import Invalid, Refused
 from storage.journal.commands import CancelInstance, Drain, TriggerSchedule
 from storage.journal.facts import CancelRequested
 
@@ -110,6 +110,15 @@ def test_a_run_by_hand_can_replace_what_goes_on(bench):
     assert bench.instance(first).cancel_by == "api"
 
 
+def test_a_run_by_hand_that_is_refused_for_its_input_has_replaced_nothing(bench):
+    bench.put(task="greet", input={"name": "Ada"}, overlap="replace", every="1h")
+    bench.ask(TriggerSchedule("s"))
+    with pytest.raises(Invalid):
+        bench.ask(TriggerSchedule("s", input=b'{"name":7}'))
+
+    assert [(one.state, one.cancel_at) for one in bench.instances()] == [("running", None)]
+
+
 def test_who_waits_for_a_turn_waits_on_after_a_restart(bench):
     bench.put(overlap="queue", every="5s")
     (first,) = bench.claim_after(5)
@@ -120,6 +129,30 @@ def test_who_waits_for_a_turn_waits_on_after_a_restart(bench):
     bench.boot()
 
     assert states(bench) == ["succeeded", "running"]
+
+
+def test_who_waits_for_its_turn_does_not_wait_for_those_who_come_later(bench):
+    bench.put(overlap="allow")
+    (first,) = bench.claim_after(10)
+    waiting = bench.ask(TriggerSchedule("s", overlap="queue"))
+    bench.claim_after(10)
+    bench.end(first)
+
+    assert [one.id for one in bench.started] == [waiting]
+
+
+def test_a_retry_of_an_older_run_is_waited_for_and_that_of_a_newer_one_is_not(bench):
+    bench.put(task="failing", overlap="allow", every="1h")
+    older = bench.start_fact(bench.ask(TriggerSchedule("s")))
+    waiting = bench.ask(TriggerSchedule("s", overlap="queue"))
+    newer = bench.start_fact(bench.ask(TriggerSchedule("s", overlap="allow")))
+    bench.end(newer, "failed")
+    bench.end(older, "failed")
+    assert bench.instance(waiting).state == "queued"
+    retry = next(run for run in bench.claim_after(60) if run.retry_of == older.id)
+    bench.end(retry)
+
+    assert bench.instance(waiting).state == "running"
 
 
 def test_what_was_lost_makes_room_for_who_waits(bench):

@@ -14,6 +14,7 @@ from attrs import evolve
 from callsheet import Out, task
 from callsheet.instants import SECOND
 from callsheet.lifecycle import OUTCOMES
+from callsheet.retention import Keep
 from callsheet.tasks import Registry
 from storage.journal.commands import (
     BackfillSchedule,
@@ -26,6 +27,7 @@ from storage.journal.commands import (
     PatchSchedule,
     PauseSchedule,
     PlanChange,
+    Prune,
     RerunInstance,
     ResumeSchedule,
     SkipDue,
@@ -35,6 +37,7 @@ from storage.journal.commands import (
     TriggerSchedule,
     UnskipDue,
 )
+from storage.queries import history, invariants
 from storage.queries.explain import explain
 from storage.queries.instances import Filter, first_outputs, list_instances, list_log, list_outputs, unfinished
 from storage.queries.ledger import ledger
@@ -123,6 +126,7 @@ def work(bench):
     plan_ahead(bench)
     bench.ask(DeleteSchedule("noop", cancel_running=True))
     bench.put("noop")
+    clear_away(bench)
     bench.ask(StopNode())
 
 
@@ -138,6 +142,20 @@ def plan_ahead(bench):
     bench.ask(BackfillSchedule("line", bench.clock.now() - 60 * SECOND, bench.clock.now()))
     bench.write("DELETE FROM known_task")
     bench.boot()
+
+
+def clear_away(bench):
+    """Look for history that may go, have some deleted, and check what is left."""
+    bench.write("UPDATE schedule SET keep_for = 1 WHERE id = 'noop'")
+    keep, now = Keep(age=SECOND, last=1, events=SECOND), bench.clock.now() + 90 * SECOND
+    assert all(walk(bench.database, keep, now, None).prunes for walk in history.WALKS)
+    bench.put("bare")
+    bench.ask(DeleteSchedule("bare"))
+    ended = [one.id for one in bench.instances(states=OUTCOMES)]
+    gone = bench.ask(Prune(tuple(ended[-2:]), (1, 2), ("noop", "bare"), (bench.journal._node.boot,), (1, 2)))
+    assert (gone.instances, gone.schedules, gone.events) == (2, 1, 2)
+    for walk in invariants.WALKS:
+        invariants.check_slice(bench.database, walk)
 
 
 def look(bench):
@@ -208,6 +226,7 @@ INSERT INTO instance_tag SELECT 'tag' || mod(row_number() OVER (), 5), id FROM i
 INSERT INTO output SELECT id, n, 1, '1' FROM instance, generate_series(10, 11) n;
 INSERT INTO log SELECT id, n, 1, 'info', '1' FROM instance, generate_series(10, 11) n;
 INSERT INTO task_state SELECT 'key' || n, '{}', 1, gen_random_uuid(), n FROM generate_series(1, 2000) n;
+INSERT INTO event (at, type, data) SELECT n, 'instance.ended', '{}' FROM generate_series(1, 8000) n;
 """
 
 

@@ -192,6 +192,16 @@ def test_an_input_that_its_type_takes_no_longer_is_found_at_the_start_and_says_w
     assert (bench.schedule("b").state_reason, bench.schedule("b").state_errors) == (None, None)
 
 
+def test_what_is_blocked_for_another_reason_is_not_freed_by_a_type_that_comes_and_goes(bench, tasks):
+    bench.put("up", every="1h")
+    bench.put("s", task="greet", input={"name": "Ada"}, trigger={"after": "up"})
+    bench.ask(DeleteSchedule("up"))
+    bench.boot(changed(tasks))
+    bench.boot(tasks)
+
+    assert (bench.schedule().state, bench.schedule().state_reason) == ("blocked", "upstream_deleted")
+
+
 def test_inputs_are_read_again_only_where_their_type_has_changed(bench, tasks):
     bench.put(task="greet", input={"name": "Ada"})
     bench.boot(tasks)

@@ -4,7 +4,7 @@ import pytest
 
 from callsheet import Out, task
 from callsheet.tasks import Registry
-from storage.journal.commands import EndInstance, Start, StartInstances
+from storage.journal.commands import EndInstance, Start, StartInstances, TriggerSchedule
 
 
 @task
@@ -15,7 +15,16 @@ async def free(_in: None, out: Out[int]) -> None: ...
 async def narrow(_in: None, out: Out[int]) -> None: ...
 
 
-TASKS = Registry([free, narrow])
+@task(max_running=2, state="schedule")
+class Guarded:
+    """Run twice at once, but for one schedule only once."""
+
+    value: int = 0
+
+    async def __call__(self, _in: None, out: Out[int]) -> None: ...
+
+
+TASKS = Registry([free, narrow, Guarded])
 
 
 @pytest.fixture
@@ -92,3 +101,31 @@ def test_a_task_that_is_gone_holds_up_nobody_else_and_comes_back(room):
     room.boot(TASKS, most_running=2)
     room.claim()
     assert room.instance(ids[1]).state == "running"
+
+
+def test_no_more_move_on_to_the_next_line_than_can_begin_however_many_wait(room):
+    first, other = start(room, "narrow", "free")
+    crowd = start(room, *["narrow", "free"] * 20)
+    room.end(room.start_fact(first))
+    room.end(room.start_fact(other))
+
+    lines = [row.waits_for for row in map(room.instance, crowd) if row.task == "narrow"]
+    assert (lines.count("room"), lines.count("task:narrow"), lines.count(None)) == (0, 19, 1)
+    assert states(room, crowd[:3]) == ["running", "running", "queued"]
+
+
+def test_who_moves_back_to_an_earlier_line_gives_its_place_to_who_waits_behind(room):
+    for slug in "abkm":
+        room.put(slug, "guarded", every="1h", overlap="allow")
+    one, another = (room.ask(TriggerSchedule(slug)) for slug in "ab")
+    frees = start(room, "free", "free")
+    first, second, third = (room.ask(TriggerSchedule(slug)) for slug in "kkm")
+    ends = [
+        EndInstance(run, "succeeded", run.started_at, room.clock.now()) for run in map(room.start_fact, (one, another))
+    ]
+    room.journal.apply(ends)
+    for run in frees:
+        room.end(room.start_fact(run))
+
+    assert states(room, [first, second, third]) == ["running", "queued", "running"]
+    assert room.instance(second).waits_for == "state:k\nguarded"

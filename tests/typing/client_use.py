@@ -8,7 +8,8 @@ from msgspec import Struct
 
 from callsheet import AsyncClient, Client, Out, task
 from callsheet.client import Conflict, Finished, Invalid, NotFound
-from callsheet.models import Event, Instance, LedgerRow, Output, Schedule, Started
+from callsheet.client.values import Event
+from callsheet.models import Instance, LedgerRow, Output, Schedule, Started
 
 
 class Name(Struct):

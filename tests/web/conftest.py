@@ -1,12 +1,15 @@
 """The whole service in this process: database, engine, app and server, and a client that speaks HTTP to it."""
 
+import json
 import logging
+import re
 import time
 from contextlib import asynccontextmanager, suppress
-from functools import partial
+from functools import cache, partial
 from typing import Annotated
 
 import httpx2
+import jsonschema_rs
 import pytest
 import trio
 from attrs import define, field
@@ -15,6 +18,7 @@ from msgspec import Meta, Struct
 from actors.inbox import order
 from actors.supervisor import Engine, Rules, engine
 from callsheet import Out, task
+from callsheet.apart import Simulator
 from callsheet.capture import captured
 from callsheet.ids import IdMaker
 from callsheet.tasks import Registry
@@ -23,6 +27,7 @@ from storage.door import ThreadDoor
 from storage.journal.commands import Claim
 from storage.journal.journal import Journal
 from web.app import create_app
+from web.openapi import document
 from web.site import Site
 from web.worker import Limits, serve
 
@@ -93,6 +98,62 @@ class Held:
         await trio.sleep_forever()
 
 
+@cache
+def openapi():
+    """Return the OpenAPI document of the application."""
+    return document(create_app(None, insecure=False))
+
+
+@cache
+def routes():
+    """Return each path of the document as a pattern, those without parameters first."""
+    found = [(re.sub(r"{\w+}", "[^/]+", path), path) for path in openapi()["paths"]]
+    return [(re.compile(pattern), path) for pattern, path in sorted(found, key=lambda one: "[" in one[0])]
+
+
+def followed(part):
+    """Return a part of the document, or what it refers to if it is an answer that many have."""
+    name = part.get("$ref", "")
+    return openapi()["components"]["responses"][name.rpartition("/")[2]] if "/responses/" in name else part
+
+
+@cache
+def validator(*way):
+    """Return a validator for the content at the end of a way through the document."""
+    content = openapi()["paths"]
+    for step in way:
+        content = followed(content[step])
+    schema = content["schema"] | {"components": openapi()["components"]}
+    return jsonschema_rs.Draft202012Validator(schema, validate_formats=True)
+
+
+async def keep_the_contract(response):
+    """Hold an answer, and the request that was taken, against the OpenAPI document; its routes are all there."""
+    request = response.request
+    raw = request.url.raw_path.decode().partition("?")[0]
+    path = next((path for pattern, path in routes() if pattern.fullmatch(raw)), None)
+    operation = openapi()["paths"].get(path, {}).get(request.method.lower())
+    if operation is None or raw.endswith("/"):
+        return
+    kind = response.headers.get("Content-Type", "").partition(";")[0]
+    if kind != "text/event-stream":  # which never ends
+        await response.aread()
+    said = f"{request.method} {path} -> {response.status_code}"
+    assert str(response.status_code) in operation["responses"], f"{said} is not documented"
+    answer = followed(operation["responses"][str(response.status_code)])
+    assert kind in answer.get("content", {"": None}), said
+    promised = {name.lower() for name, header in answer.get("headers", {}).items() if header.get("required")}
+    assert promised <= {name.lower() for name in response.headers}, said
+    place = (path, request.method.lower())
+    if kind.endswith("json"):
+        validator(*place, "responses", str(response.status_code), "content", kind).validate(response.json())
+    if response.is_success:
+        known = {one["name"] for one in operation["parameters"] if one["in"] == "query"}
+        assert set(request.url.params.keys()) <= known, said
+        if request.content and "requestBody" in operation:
+            validator(*place, "requestBody", "content", "application/json").validate(json.loads(request.content))
+
+
 class AheadClock:
     """The machine's own clock, set forward by `ahead` microseconds."""
 
@@ -113,6 +174,7 @@ class Api:
     door: ThreadDoor
     clock: AheadClock = field(factory=AheadClock)
     lag: float = 0.0
+    simulator: Simulator | None = None
 
     def __attrs_post_init__(self):
         for name in ("get", "put", "post", "patch", "delete", "request", "options", "head"):
@@ -220,15 +282,20 @@ async def service(url, limits=LIMITS, rules=RULES):
         database.release()
 
 
+CONTRACT = {"response": [keep_the_contract]}  # every answer that any of these tests gets
+
+
 async def _open(nursery, running, database, door, tasks, clock, limits):
     site = Site(running, database, door, tasks, clock, "n1", lambda: api.lag)
     app = create_app(site, insecure=False)
-    start = partial(serve, app, host="127.0.0.1", port=0, shutdown=trio.Event(), limits=limits)
+    start = partial(
+        serve, app, host="127.0.0.1", port=0, shutdown=trio.Event(), limits=limits, live=site.traffic.connections
+    )
     [url] = await nursery.start(start)
     # Plain HTTP needs no certificates, and reading them takes longer than all the rest.
     many = httpx2.Limits(max_connections=None)
-    http = httpx2.AsyncClient(base_url=url, timeout=20, limits=many, verify=False)
-    api = Api(url, http, running, database, door, clock)
+    http = httpx2.AsyncClient(base_url=url, timeout=20, limits=many, verify=False, event_hooks=CONTRACT)
+    api = Api(url, http, running, database, door, clock, simulator=site.simulator)
     return api
 
 

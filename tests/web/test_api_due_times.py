@@ -1,6 +1,6 @@
 """Due times over HTTP: skip one, make up for some, ask what a change would do, and ask why."""
 
-from callsheet.instants import format_instant
+from callsheet.instants import format_instant, parse_instant
 
 EVERY = {"task": "quick", "trigger": {"every": "10s"}}
 A = "/v1/schedules/a"
@@ -93,6 +93,30 @@ async def test_a_dry_run_checks_all_that_the_change_would(api):
     api.problem(await api.patch(A, json={}, headers={"If-Match": '"9"'}, **asked), 412)
     assert await api.wrong(api.patch(A, json={"trigger": {"after": "a"}}, **asked)) == ["#/trigger/after"]
     assert await api.wrong(api.patch(A, params={"dry_run": "maybe"}, json={})) == ["#/dry_run"]
+
+
+async def test_a_dry_run_counts_what_is_skipped_as_no_run(api):
+    await put(api, max_runs=1)
+    await api.post(f"{A}/skip")
+    body = (await api.patch(A, params={"dry_run": "true"}, json={"trigger": {"every": "1d"}})).json()
+    assert (body["vanishing"], body["appearing"]) == (2, 1)
+
+
+async def test_a_dry_run_for_a_new_schedule_only_is_refused_as_the_change_would_be(api):
+    await put(api)
+    asked = {"json": EVERY, "headers": {"If-None-Match": "*"}}
+    api.problem(await api.put(A, **asked), 412)
+    api.problem(await api.put(A, params={"dry_run": "true"}, **asked), 412)
+
+
+async def test_what_would_come_after_the_last_run_is_not_said_to_run(api):
+    due = parse_instant((await put(api, max_runs=1))["next_due"])
+    sentences = [
+        (await api.get(f"{A}/explain", params={"at": format_instant(instant)})).json()["explanation"]
+        for instant in (due, due + 10_000_000)
+    ]
+    assert "and will run" in sentences[0]
+    assert "but max_runs is reached by then" in sentences[1]
 
 
 async def test_a_paused_schedule_has_no_due_times_before_and_after(api):

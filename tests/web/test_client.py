@@ -8,7 +8,7 @@ import pytest
 import trio
 from msgspec import Struct
 
-from callsheet import AsyncClient, Client, Out, models, task
+from callsheet import AsyncClient, Client, Out, task
 from callsheet.client import Conflict, Invalid, NotFound, PreconditionFailed, RunFailed, Unreachable, WaitTimeout
 
 TICK = {"cron": "0 2 * * *", "timezone": "Europe/Berlin"}
@@ -171,7 +171,7 @@ async def test_figures_and_probes(client):
 async def test_what_the_service_refuses_has_a_type_and_carries_the_problem(client):
     with pytest.raises(NotFound, match="There is no task 'nope'") as missing:
         await client.tasks.start("nope")
-    assert (missing.value.problem.kind, missing.value.status) == ("unknown", 404)
+    assert (missing.value.kind, missing.value.status) == ("unknown", 404)
 
     with pytest.raises(Invalid) as wrong:
         await client.tasks.start("say", {"text": "", "times": 0, "more": 1})
@@ -217,19 +217,19 @@ async def test_the_same_works_in_a_thread(api):
     assert await trio.to_thread.run_sync(main) == (["hi", "hi"], ["nightly"], ["hi", "hi"], ["n1"])
 
 
-async def test_models_have_every_field_that_the_api_answers(api, client):
-    """What the service says and the models do not know would be lost."""
+async def test_the_future_is_simulated(client):
     await client.schedules.put("nightly", "quick", **TICK)
-    done = await client.tasks.run("failing", within=20)
-    for path, kind in (
-        ("/v1/tasks/say", models.TaskModel),
-        ("/v1/schedules/nightly", models.Schedule),
-        (f"/v1/instances/{done.instance.id}", models.Instance),
-        ("/v1/schedules/nightly/explain", models.Explanation),
-        ("/v1/stats", models.Stats),
-    ):
-        answer = (await api.get(path)).json()
-        assert answer.keys() - set(kind.__struct_encode_fields__) == set(), path
+    tried = {"often": {"task": "quick", "every": timedelta(hours=1), "anchor": "2030-01-01T00:00:00Z"}}
+
+    found = await client.simulate(
+        timedelta(days=2), "2030-01-01T00:00:00Z", seed=3, durations={"quick": [5, "7s"]}, schedules=tried
+    )
+    assert (found.until - found.since, found.seed) == (timedelta(days=2), 3)
+    assert {one.schedule: one.firings for one in found.schedules} == {"nightly": 2, "often": 48}
+    assert await client.schedules.find("often") is None
+    with pytest.raises(Invalid) as wrong:
+        await client.simulate("1d", schedules={"often": {"task": "nope", "every": "1h"}})
+    assert [error.pointer for error in wrong.value.errors] == ["#/schedules/often/task"]
 
 
 @pytest.mark.filterwarnings("ignore:Async generator 'httpcore2:ResourceWarning")

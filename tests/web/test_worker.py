@@ -316,7 +316,7 @@ async def test_a_fault_of_the_app_ends_its_connection_only(headers, caplog):
     assert "Error in ASGI Framework" in caplog.text
 
 
-async def test_requests_are_logged_at_debug_and_hostile_ones_make_no_noise(house, caplog):
+async def test_requests_are_logged_at_info_and_hostile_ones_make_no_noise(house, caplog):
     caplog.set_level(logging.DEBUG)
     async with running(house.app) as server:
         await server.get(b"ping?token=secret")
@@ -324,8 +324,10 @@ async def test_requests_are_logged_at_debug_and_hostile_ones_make_no_noise(house
         await server.stop()
 
     ours = [record for record in caplog.records if not record.name.startswith("trio")]
-    assert [record.levelname for record in ours] == ["DEBUG"]
+    assert [record.levelname for record in ours] == ["INFO"]
     assert ours[0].getMessage().startswith("GET /ping 200 ")
+    fields = ours[0].fields
+    assert (fields["method"], fields["path"], fields["status"], fields["client"]) == ("GET", "/ping", 200, "127.0.0.1")
 
 
 # Shutdown

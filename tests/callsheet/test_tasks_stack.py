@@ -1,7 +1,7 @@
 import trio
 import trio.testing
 
-from actors.stack import await_stack, where_it_stands
+from callsheet.tasks.stack import await_stack, where_it_stands
 
 
 async def inner() -> None:
@@ -42,7 +42,7 @@ async def test_a_task_stands_at_its_author_s_innermost_line(autojump_clock):
         names = [line.rpartition(" in ")[2] for line in await_stack(task)]
         assert names[:3] == ["note", "outer", "inner"]
         assert where_it_stands(task).endswith("in inner")
-        assert "test_stack.py:" in where_it_stands(task)
+        assert "test_tasks_stack.py:" in where_it_stands(task)
         nursery.cancel_scope.cancel()
 
 

@@ -1,0 +1,147 @@
+"""What a simulation is about: a plan as one document, so that it can be made in one process and run in another.
+
+Instants and durations are microseconds, as everywhere inside.
+"""
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import Any
+
+from msgspec import Struct
+
+from callsheet.errors import FieldError, Invalid
+from callsheet.instants import SECOND, format_instant, parse_duration
+from callsheet.tasks import Task
+from callsheet.timetable import Plan as When
+from callsheet.timetable import count_due, upcoming
+
+MOST_FIRINGS = 1_000_000
+MOST_SCHEDULES = 10_000
+FINENESS = 1000
+RESOLUTIONS = tuple(SECOND // part for part in (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000))
+DEFAULT_SECONDS = 1.0  # of a run of which nobody knows how long it takes
+
+Fate = tuple[float, str]
+"""How one run went, or is to go: the seconds it took, and its outcome."""
+
+
+class Policy(Struct, forbid_unknown_fields=True):
+    """What of a task matters to a simulation: everything but its body."""
+
+    name: str
+    timeout: int | None = None
+    retries: int = 0
+    first_delay: int = SECOND
+    longest_delay: int = SECOND
+    max_running: int | None = None
+    state: str | None = None
+
+    @classmethod
+    def of(cls, task: Task[Any, Any]) -> "Policy":
+        """Return the policy of a task in the code."""
+        state = task.state_scope if task.stateful else None
+        policy = cls(task.name, task.timeout, max_running=task.max_running, state=state)
+        if task.retries is not None:
+            policy.retries = task.retries.count
+            policy.first_delay, policy.longest_delay = task.retries.first, task.retries.longest
+        return policy
+
+
+class Planned(Struct, forbid_unknown_fields=True):
+    """A schedule to simulate: its document, and what is known of how its runs go.
+
+    `source` says where the fates come from: "given", "schedule", "task" or "default".
+    """
+
+    id: str
+    document: dict[str, Any]
+    fates: list[Fate]
+    source: str
+    paused_until: int | None = None
+    skips: list[int] = []
+
+
+class Plan(Struct, forbid_unknown_fields=True):
+    """A simulation: all due times in [start, end). `notes` are sentences on what was assumed or left out,
+    `max_running` bounds the instances of all tasks together.
+
+    What lies closer together than `resolution` (a duration) may happen together.
+    """
+
+    start: int
+    end: int
+    schedules: list[Planned]
+    tasks: list[Policy]
+    seed: int = 0
+    resolution: int = 0
+    max_running: int | None = None
+    notes: list[str] = []
+
+
+def check_span(start: int, end: int) -> None:
+    """Refuse a span of time that is none."""
+    if end <= start:
+        raise Invalid(FieldError("/to", f"must be later than from, which is {format_instant(start)}"))
+
+
+def check_size(start: int, end: int, triggers: Sequence[When]) -> None:
+    """Refuse what is too much to simulate, before anything is done."""
+    if len(triggers) > MOST_SCHEDULES:
+        raise Invalid(
+            FieldError("", f"there are {len(triggers):,} schedules, more than the {MOST_SCHEDULES:,} allowed")
+        )
+    firings = 0
+    for trigger in triggers:
+        firings += count_due(trigger, start - 1, end - 1)
+        if firings > MOST_FIRINGS:
+            break
+    else:
+        return
+    raise Invalid(FieldError("/to", f"means more than {MOST_FIRINGS:,} due times: choose a shorter span"))
+
+
+def fit_resolution(start: int, triggers: Sequence[When]) -> int:
+    """Return how finely to simulate: a thousandth of the shortest time between two due times, but at most 1 s.
+
+    Whole seconds are always met exactly.
+    """
+    gaps = [SECOND * FINENESS]
+    for trigger in triggers:
+        soon = upcoming(trigger, start - 1, 5)
+        gaps += [later - earlier for earlier, later in pairwise(soon)]
+    shortest = min(gaps) // FINENESS
+    return next((step for step in RESOLUTIONS if step <= shortest), 0)
+
+
+def read_durations(given: object) -> dict[str, list[Fate]]:
+    """Read durations by names of tasks or schedules, each one or a list to draw from; Invalid lists what is wrong."""
+    if not isinstance(given, dict):
+        raise Invalid(FieldError("", "must be an object: names of tasks or schedules, and how long a run takes"))
+    fates: dict[str, list[Fate]] = {}
+    errors: list[FieldError] = []
+    for name, value in given.items():
+        try:
+            fates[name] = [(parse_duration(one) / SECOND, "succeeded") for one in _several(value)]
+        except ValueError as error:
+            errors.append(FieldError(f"/{name.replace('~', '~0').replace('/', '~1')}", str(error)))
+    if errors:
+        raise Invalid(*errors)
+    return fates
+
+
+def _several(value: object) -> list[object]:
+    values = value if isinstance(value, list) else [value]
+    if not values or len(values) > 1000:
+        raise ValueError("must be a duration, or a list of 1 to 1,000 of them")
+    return values
+
+
+def fates_of(
+    slug: str, task: str, given: Mapping[str, list[Fate]], own: Sequence[Fate], shared: Sequence[Fate]
+) -> tuple[list[Fate], str]:
+    """Choose how the runs of a schedule go: as given, else as its own runs did, else as those of its task did."""
+    history, source = (own, "schedule") if own else (shared, "task")
+    for name in (slug, task):
+        if name in given:
+            return given[name], "given"
+    return (list(history), source) if history else ([(DEFAULT_SECONDS, "succeeded")], "default")

@@ -1,0 +1,9 @@
+"""Test schedules on virtual time: a whole engine in memory, in which a year takes a moment.
+
+With pytest, ask for the fixture `callsheet_engine`; everywhere else, `with VirtualEngine([task]) as engine:`.
+"""
+
+from callsheet.testing.engine import TaskSource, VirtualEngine
+from callsheet.testing.values import Error, Event, Instance, LedgerRow, LogLine, Schedule
+
+__all__ = ["Error", "Event", "Instance", "LedgerRow", "LogLine", "Schedule", "TaskSource", "VirtualEngine"]

@@ -1,0 +1,68 @@
+"""Trio's clock for virtual time: it stands still, and jumps from one deadline to the next while it is let run.
+
+Trio asks a clock how long to wait whenever no task can go on. That is the moment at which nothing more happens by
+itself: the clock then moves to the next deadline, or, at its limit, tells whoever waits that all is quiet. It needs no
+extra turns of the loop for that, as `trio.testing.MockClock` does, and its time is exactly that of the deadline.
+"""
+
+from collections.abc import Callable
+from math import ceil, inf
+
+from trio.abc import Clock
+
+
+class JumpingClock(Clock):
+    """Seconds from 0; only `run_until` and `stop` let it move.
+
+    With `slack`, deadlines that lie closer together than that are met together, at the last of them or a little
+    later: at whole multiples of it, counted from `origin`.
+    """
+
+    def __init__(self, slack: float = 0.0, origin: float = 0.0) -> None:
+        self._slack = slack
+        self._origin = origin
+        self._now = 0.0
+        self._limit = 0.0
+        self._quiet: Callable[[], object] | None = None
+        self.busy: Callable[[], bool] = _never  # while something outside the loop works, time stands still
+
+    def start_clock(self) -> None:
+        """Time does not begin by itself."""
+
+    def current_time(self) -> float:
+        """Return the time."""
+        return self._now
+
+    def deadline_to_sleep_time(self, deadline: float) -> float:
+        """Move to the deadline if that is allowed; without one to move to, wait for what comes from outside."""
+        if self.busy():
+            return inf
+        if deadline <= self._limit:
+            self._now = max(self._now, self._rounded(deadline) if self._slack else deadline)
+            return 0.0
+        self._now = self._limit
+        quiet, self._quiet = self._quiet, None
+        if quiet is None:
+            return inf
+        quiet()
+        return 0.0
+
+    def _rounded(self, deadline: float) -> float:
+        ticks = ceil((deadline - self._origin) / self._slack - 1e-6)
+        return max(deadline, min(ticks * self._slack + self._origin, self._limit))
+
+    def run_until(self, limit: float) -> None:
+        """Let time pass up to a limit; never back."""
+        self._limit = max(limit, self._now)
+
+    def stop(self) -> None:
+        """Stand still here."""
+        self._limit = self._now
+
+    def when_quiet(self, callback: Callable[[], object]) -> None:
+        """Call back, once, when the limit is reached and nothing more happens by itself."""
+        self._quiet = callback
+
+
+def _never() -> bool:
+    return False

@@ -1,0 +1,101 @@
+"""What happens in a simulation, counted as it is committed."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+
+from attrs import define, field, frozen
+
+from callsheet.clock import Clock
+from callsheet.instants import MINUTE
+from storage.journal.facts import DueOmitted, Fact, InstanceEnded, InstanceQueued, InstanceStarted
+
+
+@define
+class Line:
+    """The account of one schedule."""
+
+    firings: int = 0
+    retries: int = 0
+    queued: int = 0
+    busy: float = 0.0
+    running: int = 0
+    peak: int = 0
+    latest: int = 0  # by how much the latest start was late (duration)
+    outcomes: Counter[str] = field(factory=Counter)
+    omissions: Counter[tuple[str, str]] = field(factory=Counter)
+
+
+@define
+class Tally:
+    """The account of all: a line for each schedule, and when instances began and ended (instants)."""
+
+    clock: Clock
+    lines: dict[str, Line]
+    starts: list[int] = field(factory=list)
+    ends: list[int] = field(factory=list)
+    _begun: set[object] = field(factory=set)
+
+    def watch(self, facts: list[Fact]) -> None:
+        """Take in what was committed."""
+        now = self.clock.now()
+        for fact in facts:
+            if isinstance(fact, InstanceStarted):
+                self._started(fact, now)
+            elif isinstance(fact, InstanceEnded):
+                self._ended(fact, now)
+            elif isinstance(fact, DueOmitted):
+                self.lines[fact.schedule].omissions[fact.fate, fact.reason] += fact.count
+            elif isinstance(fact, InstanceQueued) and fact.start_after is None and fact.schedule:
+                self.lines[fact.schedule].queued += 1
+
+    def _started(self, fact: InstanceStarted, now: int) -> None:
+        line = self.lines[fact.schedule or ""]
+        if fact.attempt > 1:
+            line.retries += 1
+        else:
+            line.firings += 1
+            if fact.due_at is not None:
+                line.latest = max(line.latest, now - fact.due_at)
+        line.running += 1
+        line.peak = max(line.peak, line.running)
+        self.starts.append(now)
+        self._begun.add(fact.id)
+
+    def _ended(self, fact: InstanceEnded, now: int) -> None:
+        line = self.lines[fact.schedule or ""]
+        line.outcomes[fact.outcome] += 1
+        line.busy += fact.seconds
+        if fact.id in self._begun:  # what was cancelled in its queue never ran
+            self._begun.remove(fact.id)
+            line.running -= 1
+            self.ends.append(now)
+
+
+@frozen
+class Rush:
+    """How many ran at once: at most, since when, and in which minutes the most (minute, at once, started)."""
+
+    peak: int
+    peak_at: int | None
+    busiest: list[tuple[int, int, int]]
+
+    @classmethod
+    def of(cls, starts: Iterable[int], ends: Iterable[int], most: int) -> "Rush":
+        """Reckon it from when instances began and ended; what ends as another begins does not overlap with it."""
+        started = Counter(start - start % MINUTE for start in starts)
+        peak, peak_at = 0, None
+        peaks: dict[int, int] = {}
+        for at, running in _levels(starts, ends):
+            minute = at - at % MINUTE
+            peaks[minute] = max(peaks.get(minute, 0), running)
+            if running > peak:
+                peak, peak_at = running, at
+        ranked = sorted(peaks, key=lambda minute: (-peaks[minute], -started[minute], minute))
+        return cls(peak, peak_at, [(minute, peaks[minute], started[minute]) for minute in ranked[:most]])
+
+
+def _levels(starts: Iterable[int], ends: Iterable[int]) -> Iterator[tuple[int, int]]:
+    running = 0
+    for at, change in sorted([(at, 1) for at in starts] + [(at, -1) for at in ends]):
+        running += change
+        yield at, running

@@ -1,0 +1,110 @@
+"""What the database knows that a simulation needs: the schedules that stand, and how their latest runs went."""
+
+from collections.abc import Callable, Mapping
+from functools import cache
+from typing import Any
+
+from attrs import evolve
+
+from callsheet.definition import Definition, document_of
+from callsheet.ids import lowest_id
+from callsheet.instants import SECOND, format_instant
+from callsheet.simulation import Fate, Plan, Planned, Policy, check_size, fates_of, fit_resolution
+from callsheet.tasks import Task
+from storage.database import Database
+from storage.queries.instances import Filter, listing
+from storage.queries.reading import read, rows
+from storage.queries.schedules import list_schedules
+from storage.records import ScheduleRecord
+
+SAMPLE = 200  # the latest runs of a schedule or task that say how the next ones go
+_KNOWN = ("succeeded", "failed", "timed_out")
+_LAST_ID = lowest_id(1 << 57)
+_PAGE = 1000
+
+
+def make_plan(
+    database: Database,
+    tasks: Mapping[str, Task[Any, Any]],
+    *,
+    start: int,
+    end: int,
+    seed: int = 0,
+    resolution: int | None = None,
+    max_running: int | None = None,
+    given: Mapping[str, list[Fate]] | None = None,
+    tried: Mapping[str, Definition] | None = None,
+) -> Plan:
+    """Plan to simulate what stands; `tried` are definitions to add, or to put in the place of those that stand.
+
+    `given` are durations by task or schedule. Invalid when it is more than a simulation takes on.
+    """
+    tried = tried or {}
+    plan = Plan(start, end, [], [], seed, max_running=max_running)
+    standing = [record for record in _standing(database) if record.id not in tried]
+    kept = [record for record in standing if _acts(record, plan)]
+    definitions = {record.id: _remainder(record) for record in kept} | dict(tried)
+    triggers = [definition.plan for definition in definitions.values()]
+    check_size(start, end, triggers)
+    plan.resolution = fit_resolution(start, triggers) if resolution is None else resolution
+    history = _history(database)
+    records = {record.id: record for record in kept}
+    for slug, definition in sorted(definitions.items()):
+        own, shared = history(None, slug), history(definition.task, None)
+        fates, source = fates_of(slug, definition.task, given or {}, own, shared)
+        record = records.get(slug)
+        until, skips = (
+            (None, []) if record is None else (record.paused_until, [due for due in record.skips if due >= start])
+        )
+        plan.schedules.append(Planned(slug, document_of(definition), fates, source, until, skips))
+    for name in sorted({definition.task for definition in definitions.values()}):
+        plan.tasks.append(_policy(name, tasks, plan))
+    return plan
+
+
+def _standing(database: Database) -> list[ScheduleRecord]:
+    found: list[ScheduleRecord] = []
+    cursor: str | None = None
+    while True:
+        page = list_schedules(database, task=None, state=None, tag=None, limit=_PAGE, cursor=cursor)
+        found += page.items
+        cursor = page.next
+        if cursor is None:
+            return found
+
+
+def _remainder(record: ScheduleRecord) -> Definition:
+    """Return what is left of a schedule: the runs that it had count no more."""
+    return evolve(record.definition, max_runs=record.runs_left)
+
+
+def _acts(record: ScheduleRecord, plan: Plan) -> bool:
+    """Tell whether a schedule may fire at all within the span; if not, it is noted why it is left out."""
+    if record.state == "finished":
+        return False
+    if record.state == "active":
+        return True
+    ends = record.paused_until
+    if record.state == "paused" and ends is not None and ends < plan.end:
+        plan.notes.append(f"{record.id} is paused until {format_instant(ends)}, and fires from then on.")
+        return True
+    plan.notes.append(f"{record.id} is {record.state} and was left out.")
+    return False
+
+
+def _policy(name: str, tasks: Mapping[str, Task[Any, Any]], plan: Plan) -> Policy:
+    if name in tasks:
+        return Policy.of(tasks[name])
+    plan.notes.append(f"The task {name} is not in the code at hand: it is taken to have no limits, retries or state.")
+    return Policy(name)
+
+
+def _history(database: Database) -> Callable[[str | None, str | None], list[Fate]]:
+    @cache
+    def history(task: str | None, schedule: str | None) -> list[Fate]:
+        inner, values = listing(Filter(task, schedule, _KNOWN), _LAST_ID, SAMPLE)
+        sql = f"SELECT started_at, finished_at, state FROM ({inner}) latest"
+        found = read(database, lambda db: rows(db, sql, *values))
+        return [(max(end - begin, 0) / SECOND, state) for begin, end, state in found if begin is not None]
+
+    return history
