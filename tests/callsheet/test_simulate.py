@@ -158,8 +158,8 @@ def test_what_lies_closer_together_than_the_resolution_happens_together():
 
     one, other = simulate(exact), simulate(coarse)
     assert one["firings"] == other["firings"] == 288 * 8
-    assert one["peak"]["at"] == "2026-03-01T00:00:00.08Z"
-    assert other["peak"] == {"running": 8, "at": "2026-03-01T00:00:00.2Z"}
+    assert one["peak"]["at"] == "2026-03-01T00:00:00.080000Z"
+    assert other["peak"] == {"running": 8, "at": "2026-03-01T00:00:00.200000Z"}
     assert max(line["latest_by"] for line in other["schedules"]) == pytest.approx(0.19)
 
 
