@@ -151,6 +151,7 @@ def _input(job: crontab.Job, person: Person) -> dict[str, Any]:
     given: dict[str, Any] = {
         "argv": [environment.get("SHELL", SHELL), "-c", job.command],
         "env": environment,
+        "clear_env": True,
         "cwd": environment.get("HOME", "/"),
     }
     return given if job.stdin is None else given | {"stdin": job.stdin}

@@ -135,6 +135,7 @@ def test_the_command_runs_as_cron_would_run_it():
 
     assert document["input"]["argv"] == ["/bin/sh", "-c", "backup --all"]
     assert document["input"]["env"]["PATH"] == "/opt/bin"
+    assert document["input"]["clear_env"]
     assert document["input"]["cwd"] == document["input"]["env"]["HOME"]
     assert (document["overlap"], document["catch_up"], document["tags"]) == ("allow", "none", ["sheet:mine"])
 
