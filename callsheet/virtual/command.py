@@ -61,10 +61,10 @@ def _plan(options: Namespace) -> Plan:
     start = _checked("--from", lambda: now if options.start in (None, "now") else parse_instant(options.start))
     end = _checked("--to", lambda: _end(options.end, start))
     check_span(start, end)
-    tasks = Registry()
-    tasks.load_builtin()
-    tasks.load_entry_points()
     settings = load_settings({"database": options.database, "tasks": options.tasks}).settings
+    tasks = Registry()
+    tasks.load_builtin(commands=settings.allow_commands)
+    tasks.load_entry_points()
     for spec in settings.tasks:
         tasks.load(spec)
     resolution = None if options.resolution is None else _checked("--resolution", lambda: _length(options.resolution))
