@@ -25,12 +25,14 @@ if TYPE_CHECKING:
     )
     from callsheet.client.finished import Finished, RunFailed
     from callsheet.client.sync import Client
+    from callsheet.client.values import Event
 
 __all__ = [
     "AsyncClient",
     "Client",
     "ClientError",
     "Conflict",
+    "Event",
     "Finished",
     "Forbidden",
     "Gone",
@@ -46,7 +48,7 @@ __all__ = [
     "WaitTimeout",
 ]
 
-_MODULES = {"AsyncClient": "aio", "Client": "sync", "Finished": "finished", "RunFailed": "finished"}
+_MODULES = {"AsyncClient": "aio", "Client": "sync", "Finished": "finished", "RunFailed": "finished", "Event": "values"}
 
 
 def __getattr__(name: str) -> object:

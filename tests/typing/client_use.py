@@ -7,8 +7,7 @@ from typing import assert_type
 from msgspec import Struct
 
 from callsheet import AsyncClient, Client, Out, task
-from callsheet.client import Conflict, Finished, Invalid, NotFound
-from callsheet.client.values import Event
+from callsheet.client import Conflict, Event, Finished, Invalid, NotFound
 from callsheet.models import Instance, LedgerRow, Output, Schedule, Started
 
 
