@@ -11,6 +11,7 @@ from callsheet.client.connection import DEFAULT_URL, VARIABLES
 from callsheet.commands import output
 from callsheet.commands.common import FORMATS, OK, USAGE, Arguments, say
 from callsheet.errors import RefusedToStart
+from callsheet.instants import SECOND
 from callsheet.settings_file import load_settings
 
 
@@ -28,6 +29,7 @@ COLUMNS: output.Columns[Setting] = (
     ("from", lambda one: one.origin),
 )
 _PASSWORD = re.compile(r"(?<=:)[^:@/]+(?=@)|(?<=password=)[^&\s]+")
+_UNITS = ((86_400, "d"), (3600, "h"), (60, "m"), (1, "s"))
 _SECRET = re.compile(r"key|token|secret|password")
 
 
@@ -54,12 +56,21 @@ def run(arguments: Arguments) -> int:
 def masked(name: str, value: object) -> str:
     """Return a value to be shown: passwords and keys are not."""
     if value is None or value == ():
-        return "none"
+        return "off" if name.startswith("keep_") else "none"
+    if name in ("keep_for", "keep_events"):
+        return _age(int(str(value)))
     if isinstance(value, bool):
         return "true" if value else "false"
     text = ", ".join(value) if isinstance(value, tuple) else str(value)
     is_file = name.endswith("_file")
     return "***" if _SECRET.search(name) and not is_file else _PASSWORD.sub("***", text)
+
+
+def _age(microseconds: int) -> str:
+    """Return a length of time as a setting has it, in the largest unit of which it is a whole number."""
+    seconds = microseconds / SECOND
+    size, unit = next((size, unit) for size, unit in _UNITS if seconds % size == 0 or unit == "s")
+    return f"{seconds / size:.15g}{unit}"
 
 
 def _of_client() -> list[Setting]:

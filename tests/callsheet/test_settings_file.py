@@ -29,6 +29,26 @@ def test_a_flag_goes_before_a_variable_that_before_the_file_that_before_the_defa
     assert found.origins["database"] == "default"
 
 
+def test_settings_of_every_kind_may_stand_in_the_file(load):
+    text = """
+        allow_commands = true
+        access_log = true
+        log_format = "json"
+        log_level = "debug"
+        keep_for = "30d"
+        keep_last = 100
+        keep_events = "off"
+        max_running = 5
+    """
+    found = load(text)
+
+    assert found.settings == Settings(
+        allow_commands=True, access_log=True, log_format="json", log_level="debug", keep_for=30 * 86_400_000_000,
+        keep_last=100, keep_events=None, max_running=5,
+    )  # fmt: skip
+    assert set(found.origins) == set(Settings.__annotations__)
+
+
 def test_without_a_file_nothing_is_asked_of_one(load):
     assert load().settings == Settings()
 
@@ -115,6 +135,12 @@ def test_every_setting_has_a_variable():
         ("client token_file", "/run/x", "/run/x"),
         ("tasks", ("a", "b"), "a, b"),
         ("node", None, "none"),
+        ("keep_for", 90 * 86_400_000_000, "90d"),
+        ("keep_for", 5_400_000_000, "90m"),
+        ("keep_events", 1_500_000, "1.5s"),
+        ("keep_events", None, "off"),
+        ("keep_last", 5, "5"),
+        ("keep_last", None, "off"),
         ("demo", True, "true"),
     ],
 )
