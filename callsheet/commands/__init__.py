@@ -16,7 +16,7 @@ COMMANDS = {
     "import": "turn a crontab into schedules",
     "doctor": "look for what could be wrong with an installation",
     "health": "tell by the exit code whether the service is well",
-    "openapi": "print the description of the API",
+    "openapi": "print the OpenAPI document of the API",
     "config": "print each setting and where it comes from",
     "completion": "print a script that completes commands in a shell",
 }
@@ -36,7 +36,7 @@ def take_rest(parser: argparse.ArgumentParser, parsed: argparse.Namespace, rest:
 def register(commands: Any, serve: argparse.ArgumentParser, wanted: Container[str]) -> None:
     """Name all commands, and load those that are wanted; `serve` lends its flags."""
     for name, help_ in COMMANDS.items():
-        options: dict[str, Any] = {"help": help_, "description": f"{help_.capitalize()}.", "epilog": EPILOGUE}
+        options: dict[str, Any] = {"help": help_, "description": f"{help_[0].upper()}{help_[1:]}.", "epilog": EPILOGUE}
         if name in LIKE_SERVE:
             options |= {"parents": [serve], "add_help": False, "conflict_handler": "resolve"}
         parser = commands.add_parser(name, **options)
