@@ -1,6 +1,7 @@
 """The EventBus: one queue for all changes, one transaction per batch, facts told only after the commit."""
 
 import logging
+from collections.abc import Callable
 from typing import Any
 
 import trio
@@ -16,6 +17,10 @@ from storage.journal.facts import Fact, InstanceQueued, ScheduleChanged
 from storage.journal.journal import Applied, Interrupted, Journal, Verdict
 
 log = logging.getLogger("callsheet.bus")
+
+# Told of each batch on the spot, before anybody who was answered can go on: for what must hold at once, such as that a
+# revoked key is let in no more. A listener neither waits nor raises.
+Listener = Callable[[tuple[Fact, ...]], None]
 
 MAX_BATCH = 4000  # rows or so in one transaction: large batches are cheap, endless ones would starve the readers
 MOST_KEPT = 100_000  # reports kept while the database does not answer; then the queue fills, and its senders wait
@@ -41,6 +46,7 @@ class Bus:
     journal: Journal
     health: Health = field(factory=Health)
     meter: Meter = field(factory=Meter)
+    listeners: list[Listener] = field(factory=list)
 
 
 async def bus(ends: Bus) -> None:
@@ -128,6 +134,8 @@ def _answer(one: Order, verdict: Verdict) -> None:
 
 
 async def _tell(ends: Bus, facts: tuple[Fact, ...]) -> None:
+    for listener in ends.listeners:
+        listener(facts)
     await ends.tipman.send(Told(facts))
     if any(isinstance(fact, ScheduleChanged | InstanceQueued) for fact in facts):
         _offer(ends.scheduler, Nudge())

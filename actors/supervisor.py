@@ -22,7 +22,7 @@ import trio
 from attrs import define, field, frozen
 
 from actors.auditor import Audit, Auditor, auditor
-from actors.bus import Bus, Health, bus
+from actors.bus import Bus, Health, Listener, bus
 from actors.inbox import ask, order
 from actors.janitor import EVERY, Janitor, janitor
 from actors.messages import Census, InterruptAll, Nudge, Order, Present, TipmanMessage, WhenIdle
@@ -77,6 +77,7 @@ class Engine:
     tipman: trio.MemorySendChannel[TipmanMessage]
     scheduler: trio.MemorySendChannel[Nudge]  # have it look at once, as after the clock was set
     health: Health
+    listeners: list[Listener] = field(factory=list)  # told of all facts; see the bus
     stop: trio.Event = field(factory=trio.Event)  # set it: stop as told
     hurry: trio.Event = field(factory=trio.Event)  # set it, too: skip the drain
     draining: bool = False
@@ -117,7 +118,8 @@ async def engine(
     shared = Engine(to_bus, to_tipman, to_scheduler, Health())
     shared.queues = {"bus": to_bus, "tipman": to_tipman, "scheduler": to_scheduler, "narrator": to_narrator}
     async with trio.open_nursery() as tree:
-        writer = Bus(bus_inbox, to_tipman, to_scheduler, to_narrator, door, journal, shared.health, shared.meter)
+        about = (shared.health, shared.meter, shared.listeners)
+        writer = Bus(bus_inbox, to_tipman, to_scheduler, to_narrator, door, journal, *about)
         tree.start_soon(_part, shared, partial(bus, writer))
         # A process knows real time only: on a clock that jumps, isolated tasks run in this one, as in `run`.
         workers = None if isinstance(clock, VirtualClock) else Pool()

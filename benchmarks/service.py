@@ -99,7 +99,17 @@ def free_port() -> int:
 
 def _command(port: int) -> list[str]:
     serve = [sys.executable, "-m", "callsheet", "serve", "--port", str(port)]
-    return [*serve, "--database", "sqlite:///callsheet.db", "--tasks", str(TASKS), "--drain", "1s"]
+    return [
+        *serve,
+        "--database",
+        "sqlite:///callsheet.db",
+        "--tasks",
+        str(TASKS),
+        "--drain",
+        "1s",
+        "--rate-limit",
+        "off",
+    ]
 
 
 def _environment() -> dict[str, str]:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from callsheet.definition import CATCH_UPS, OVERLAPS
-from callsheet.models import Time
+from callsheet.models import Role, Time
 
 MOST_STARTS = 10_000  # in one request
 
@@ -186,3 +186,12 @@ class CancelMatching(Struct, kw_only=True, forbid_unknown_fields=True):
     schedule: Text | UnsetType = UNSET
     tag: Text | UnsetType = UNSET
     reason: Reason | UnsetType | None = UNSET
+
+
+class NewToken(Struct, kw_only=True, forbid_unknown_fields=True):
+    """An API key to make; without an end it is good until it is revoked."""
+
+    name: Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+    role: Role
+    expires_at: Time | UnsetType = UNSET
+    expires_in: Duration | UnsetType = UNSET

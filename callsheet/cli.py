@@ -80,6 +80,10 @@ def _parser(wanted: Container[str] = ()) -> argparse.ArgumentParser:
     serve.add_argument("--keep-for", metavar="90d", help="how long ended instances stay; off: for ever (90d)")
     serve.add_argument("--keep-last", metavar="N", help="how many ended runs of each schedule stay (off: any number)")
     serve.add_argument("--keep-events", metavar="7d", help="how long events stay; off: for ever (7d)")
+    serve.add_argument("--api-key-file", metavar="FILE", help="a file that holds the API key of an admin")
+    serve.add_argument(
+        "--rate-limit", metavar="N/s", help="requests a second of one caller, or off (2500/s, and twice that at once)"
+    )
     serve.add_argument("--config", metavar="FILE", help="file of settings (callsheet.toml, if there is one)")
     others.register(commands, serve, wanted)
     parser.set_defaults(every_command=every_command)

@@ -88,6 +88,17 @@ class Invalid(CallsheetError):
         return Invalid(*(error.under(prefix) for error in self.errors))
 
 
+class KeyReused(CallsheetError):
+    """The `Idempotency-Key` was given before, with another request."""
+
+    status = 422
+    kind = "idempotency-key-reused"
+    title = "This Idempotency-Key belongs to another request"
+
+    def __init__(self) -> None:
+        super().__init__("The same Idempotency-Key came with another body before: give each request a key of its own.")
+
+
 class Unavailable(CallsheetError):
     """We cannot do it now, but may soon: try again in `retry_after` seconds."""
 

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Generic, TypeVar
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from callsheet.lifecycle import CAUSES, FATES, INSTANCE_STATES, OUTCOMES, SCHEDULE_STATES
+from callsheet.tokens import ROLES
 
 T = TypeVar("T")
 
@@ -18,6 +19,7 @@ Tags = Annotated[list[str], Meta(description="for filters")]
 InstanceState = Annotated[str, Meta(extra_json_schema={"enum": list(INSTANCE_STATES)})]
 Outcome = Annotated[str, Meta(extra_json_schema={"enum": list(OUTCOMES)})]
 ScheduleState = Annotated[str, Meta(extra_json_schema={"enum": list(SCHEDULE_STATES)})]
+Role = Annotated[str, Meta(extra_json_schema={"enum": list(ROLES)})]
 Json = Annotated[Any, Meta(description="any JSON")]
 TriggerDocument = Annotated[
     dict[str, Any],
@@ -452,6 +454,32 @@ class Stats(Struct, kw_only=True):
     lateness: dict[str, float]
     durations: dict[str, float]
     sample: int
+
+
+class Token(Struct, kw_only=True):
+    """An API key, without the key."""
+
+    id: str
+    name: str
+    role: Role
+    state: Annotated[str, Meta(extra_json_schema={"enum": ["active", "expired", "revoked"]})]
+    created_at: Time
+    created_by: Annotated[str, Meta(description="the name of who made it")]
+    expires_at: Time | None
+    revoked_at: Time | None
+    token: Annotated[str, Meta(description="the key itself; only in the answer that made it")] | UnsetType = UNSET
+
+
+class AuditEntry(Struct, kw_only=True):
+    """Who changed what, when."""
+
+    id: str
+    at: Time
+    by: Annotated[str, Meta(description="the name of who asked for it")]
+    action: str
+    schedule: Annotated[str | None, Meta(description="the id of the schedule it is about")]
+    instance: Annotated[str | None, Meta(description="the URI of the instance it is about")]
+    data: Annotated[dict[str, Any], Meta(description="the details that are not null")]
 
 
 class Probe(Struct):

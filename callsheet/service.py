@@ -27,16 +27,20 @@ from callsheet.forks import close_in_children
 from callsheet.ids import IdMaker
 from callsheet.logs import told
 from callsheet.retention import Keep
-from callsheet.settings import Settings
+from callsheet.settings import Settings, secret_of
 from callsheet.tasks import Registry
 from callsheet.watchdog import STOPS, Watchdog
-from storage.database import Database, NodeIdentity, open_database, this_node
+from storage.database import Database, NodeIdentity, may_exist, open_database, this_node
 from storage.door import Door, ThreadDoor
 from storage.journal.commands import KeepEvent
 from storage.journal.journal import Journal
 from storage.queries.schedules import count_schedules
+from storage.queries.tokens import standing_tokens
 from web.app import create_app
+from web.gate import Gate
 from web.guard import check_bind
+from web.keyring import Keyring
+from web.pace import Pace
 from web.site import Site
 from web.worker import Limits, listen, url_of
 from web.worker import serve as serve_http
@@ -97,11 +101,15 @@ class Parts:
     clock: Clock
     node: NodeIdentity
     console: Console
+    gate: Gate
 
 
 async def _serve(settings: Settings, console: Console) -> None:
     _refuse_strangers()
-    check_bind(settings.host, insecure=settings.insecure_no_auth)
+    secret = secret_of(settings)
+    check_bind(
+        settings.host, insecure=settings.insecure_no_auth, keyed=secret is not None or may_exist(settings.database)
+    )
     tasks = load_tasks(settings)
     rules = _allowed(settings)
     listeners = await listen(settings.host, settings.port)  # before anything is made on disk
@@ -114,11 +122,21 @@ async def _serve(settings: Settings, console: Console) -> None:
     try:
         node = this_node(settings.node, ids.make(clock.now()))
         journal = Journal(database, node, tasks, clock, ids, settings.max_running)
+        tokens = await door.read(standing_tokens, database)
+        keyring = Keyring.of(secret, tokens)
+        check_bind(settings.host, insecure=settings.insecure_no_auth, keyed=keyring.needed)
         await door.write(journal.register)
-        await _run(Parts(settings, database, door, journal, tasks, clock, node, console), rules, listeners)
+        gate = Gate(keyring, _pace(settings))
+        await _run(Parts(settings, database, door, journal, tasks, clock, node, console, gate), rules, listeners)
     finally:
         door.close()
         database.release()
+
+
+def _pace(settings: Settings) -> Pace | None:
+    """Return the limit for each caller: after a pause it may send the requests of two seconds at once."""
+    rate = settings.rate_limit
+    return None if rate is None else Pace(rate, max(round(2 * rate), 1))
 
 
 def _allowed(settings: Settings) -> list[addresses.Allow]:
@@ -155,7 +173,7 @@ async def _run(parts: Parts, allowed: list[addresses.Allow], listeners: list[tri
             dog.lags,
             max_running=settings.max_running,
         )
-        app = create_app(site, insecure=settings.insecure_no_auth)
+        app = create_app(site, insecure=settings.insecure_no_auth, gate=parts.gate)
         open_web = partial(serve_http, app, listeners=listeners, limits=WEB_LIMITS, live=site.traffic.connections)
         await nursery.start(partial(open_web, host="", port=0, shutdown=quit_web))
         nursery.start_soon(_obey_signals, running, parts)
@@ -235,6 +253,8 @@ async def _greet(parts: Parts, running: Engine, url: str) -> None:
         f"tasks      {', '.join(sorted(parts.tasks))}",
         f"schedules  {states}",
     ]
+    if parts.gate.keyring.needed:
+        lines.append(f"keys       {parts.gate.keyring.told}")
     if running.lost:
         lines.append(f"recovered  {running.lost} that an earlier run left unfinished are recorded as lost")
     parts.console.say("\n".join(lines) + "\n")

@@ -2,13 +2,15 @@
 
 import os
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
-from attrs import frozen
+from attrs import field, frozen
 
 from callsheet.errors import RefusedToStart
 from callsheet.instants import SECOND, parse_duration
 from callsheet.logs import FORMATS, LEVELS
 from callsheet.retention import DEFAULT as KEPT
+from callsheet.tokens import check_secret
 
 DEFAULT_DATABASE = "sqlite:///callsheet-data/callsheet.db"
 RUN_WORKER = "run-worker"
@@ -36,6 +38,9 @@ class Settings:
     keep_events: int | None = KEPT.events
     log_level: str = "info"
     access_log: bool = False
+    api_key: str | None = field(default=None, repr=False)
+    api_key_file: str | None = None
+    rate_limit: float | None = 2500.0  # requests a second for each caller; None: no limit
 
 
 def read_settings(
@@ -53,6 +58,23 @@ def read_settings(
         if value is not None:
             given[name] = _convert(name, value, variable)
     return Settings(**given)  # type: ignore[arg-type]
+
+
+def secret_of(settings: Settings) -> str | None:
+    """Return the configured API key, from the file if one is named; RefusedToStart when it is none."""
+    if settings.api_key is not None and settings.api_key_file is not None:
+        raise RefusedToStart("CALLSHEET_API_KEY and CALLSHEET_API_KEY_FILE are both set: keep one.")
+    source, secret = "CALLSHEET_API_KEY", settings.api_key
+    if settings.api_key_file is not None:
+        source = f"The file {settings.api_key_file} (CALLSHEET_API_KEY_FILE)"
+        try:
+            secret = Path(settings.api_key_file).read_text().strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise RefusedToStart(f"{source} cannot be read: {getattr(error, 'strerror', error)}.") from None
+    try:
+        return None if secret is None else check_secret(secret)
+    except ValueError as error:
+        raise RefusedToStart(f"{source} {error}.") from None
 
 
 def _convert(name: str, value: object, variable: str) -> object:
@@ -121,6 +143,15 @@ def _one_of(words: tuple[str, ...]) -> Callable[[object], str]:
     return convert
 
 
+def _rate(value: object) -> float | None:
+    text = str(value).strip().lower().removesuffix("/s")
+    if text in ("off", "none"):
+        return None
+    if not text.isascii() or not text.replace(".", "", 1).isdigit() or not 0.1 <= float(text) <= 1_000_000:
+        raise ValueError("must be requests a second, such as 100/s, or off")
+    return float(text)
+
+
 _CONVERTERS = {
     "port": _port,
     "drain": _seconds,
@@ -136,4 +167,5 @@ _CONVERTERS = {
     "keep_for": _kept_for,
     "keep_last": _kept_last,
     "keep_events": _kept_for,
+    "rate_limit": _rate,
 }

@@ -17,7 +17,7 @@ from callsheet.errors import RefusedToStart
 from callsheet.settings import Settings, read_settings
 
 FILE = "callsheet.toml"
-SECRETS = ("database", "api_key")  # may also lie in a file of their own, named by …_FILE
+SECRETS = ("database",)  # may also lie in a file of their own, named by …_FILE; `api_key_file` is a setting itself
 OTHERS = ("CALLSHEET_CONFIG", "CALLSHEET_URL", "CALLSHEET_TOKEN", "CALLSHEET_TOKEN_FILE")  # not of `serve`
 
 _OF_KUBERNETES = re.compile(r"CALLSHEET_(\w+_)?(SERVICE_HOST|SERVICE_PORT\w*|PORT_\d+_(TCP|UDP)\w*)")

@@ -68,6 +68,11 @@ def open_database(url: str, now: int) -> Database:
     raise RefusedToStart(f"The database must be sqlite:///PATH or postgresql://…, not {url!r}.")
 
 
+def may_exist(url: str) -> bool:
+    """Tell whether there may be a database already; nothing is opened or made."""
+    return not url.startswith("sqlite:///") or Path(url.removeprefix("sqlite:///")).exists()
+
+
 def _open_sqlite(url: str, path: Path, now: int) -> Database:
     path = Path(os.path.realpath(path))
     if path.is_dir():

@@ -26,6 +26,9 @@ class Entities:
     Node: Any
     SchemaVersion: Any
     KnownTask: Any
+    Token: Any
+    Audit: Any
+    Idempotency: Any
 
 
 def _text(**options: Any) -> Any:
@@ -51,9 +54,10 @@ def define(db: Any) -> Entities:
     output, log = _sayings(db)
     omission, task_state, event = _accounts(db)
     node, schema_version, known_task = _housekeeping(db)
+    token, audit, idempotency = _callers(db)
     return Entities(
         schedule, schedule_tag, instance, instance_tag, output, log,
-        omission, task_state, event, node, schema_version, known_task,
+        omission, task_state, event, node, schema_version, known_task, token, audit, idempotency,
     )  # fmt: skip
 
 
@@ -216,3 +220,35 @@ def _housekeeping(db: Any) -> tuple[Any, Any, Any]:
         seen_at = _number()
 
     return Node, SchemaVersion, KnownTask
+
+
+def _callers(db: Any) -> tuple[Any, Any, Any]:
+    class Token(db.Entity):  # type: ignore[misc]
+        _table_ = "token"
+        id = orm.PrimaryKey(UUID)
+        name = _text()  # unique among those that are not revoked
+        role = _text()
+        hash = _text()  # SHA-256, in hex: what it is a hash of is shown once and kept nowhere
+        created_at = _number()
+        created_by = _text()
+        expires_at = _number_or_none()
+        revoked_at = _number_or_none()
+
+    class Audit(db.Entity):  # type: ignore[misc]
+        _table_ = "audit"
+        id = orm.PrimaryKey(UUID)
+        at = _number()
+        caller = _text()
+        action = _text()
+        schedule = _text_or_none()
+        instance = orm.Optional(UUID)
+        data = _text()
+
+    class Idempotency(db.Entity):  # type: ignore[misc]
+        _table_ = "idempotency"
+        id = orm.PrimaryKey(str, autostrip=False)  # a hash of caller, address and key
+        fingerprint = _text()  # a hash of what was asked under the key
+        answer = _text()
+        at = _number()
+
+    return Token, Audit, Idempotency

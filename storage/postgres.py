@@ -10,6 +10,7 @@ import psycopg2.extras
 
 from callsheet.errors import RefusedToStart
 from storage.migrate import migrate, migrations, run_statements
+from storage.sqlite_file import Held
 
 _LOCK = 0x63616C6C73686565  # an advisory lock's key: "callshee"
 
@@ -48,7 +49,7 @@ class DatabaseLock:
         if not _locked(cursor):
             holder = _holder(cursor)
             self._connection.close()
-            raise RefusedToStart(f"The database {shown(url)} is held by {holder}: one node at a time, so far.")
+            raise Held(f"The database {shown(url)} is held by {holder}: one node at a time, so far.")
 
     def prepare(self, now: int) -> None:
         """Create the schema or bring it up to date."""

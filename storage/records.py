@@ -131,6 +131,38 @@ class NodeRecord:
 
 
 @frozen
+class TokenRecord:
+    """An API key, without the key (times are instants)."""
+
+    id: UUID
+    name: str
+    role: str
+    created_at: int
+    created_by: str
+    expires_at: int | None
+    revoked_at: int | None
+
+    def state(self, now: int) -> str:
+        """Return `active`, `expired` or `revoked`."""
+        if self.revoked_at is not None:
+            return "revoked"
+        return "expired" if self.expires_at is not None and self.expires_at <= now else "active"
+
+
+@frozen
+class AuditRecord:
+    """Who changed what, when: `data` is a JSON object as text."""
+
+    id: UUID
+    at: int
+    by: str
+    action: str
+    schedule: str | None
+    instance: UUID | None
+    data: str
+
+
+@frozen
 class Stats:
     """Counts by outcome and omission, and percentiles in seconds over the latest ended runs."""
 

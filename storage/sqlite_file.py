@@ -19,6 +19,10 @@ APPLICATION_ID = 0x63616C6C  # "call": tells our files from other programs' SQLi
 CHECKED_WHOLE = 64 * 1024 * 1024  # bytes: a larger file is checked only where we read it
 
 
+class Held(RefusedToStart):
+    """Another process holds the database."""
+
+
 class FileLock:
     """Holds a database file for this process; the lock goes with the process, however it ends."""
 
@@ -30,7 +34,7 @@ class FileLock:
         except OSError:
             holder = self._file.read()
             self._file.close()
-            raise RefusedToStart(_held(database, holder)) from None
+            raise Held(_held(database, holder)) from None
         try:
             self._sign(now)
         except OSError as error:

@@ -30,8 +30,8 @@ from callsheet.errors import CallsheetError
 from callsheet.figures import Histogram
 from callsheet.settings import Settings
 from callsheet.tasks import Registry
-from storage.journal import facts
-from web import problems
+from storage.journal import audit, facts
+from web import problems, roles
 from web.app import create_app
 from web.exposition import Families
 from web.metrics import Snapshot
@@ -96,10 +96,12 @@ def test_every_flag_and_variable_is_documented():
     flags = {option for action in serve._actions for option in action.option_strings if option.startswith("--")}
     variables = {f"CALLSHEET_{name.upper()}" for name in (*Settings.__annotations__, "config")}
     table = [row for row in rows(text) if "CALLSHEET_" in " ".join(row)]
+    flagged = [row for row in table if "--" in row[0]]
 
-    assert {re.search(r"--[a-z-]+", row[0])[0] for row in table} == flags - {"--help"}
+    assert {re.search(r"--[a-z-]+", row[0])[0] for row in flagged} == flags - {"--help"}
     assert {re.search(r"CALLSHEET_[A-Z_]+", row[1])[0] for row in table} == variables
-    for row in table:  # the variable beside a flag is that flag's own
+    assert {row[1].strip(" `") for row in table if row not in flagged} == {"CALLSHEET_API_KEY"}  # no secret in a flag
+    for row in flagged:  # the variable beside a flag is that flag's own
         flag = re.search(r"--([a-z-]+)", row[0])[1]
         assert f"`CALLSHEET_{flag.upper().replace('-', '_')}`" in row[1]
 
@@ -155,6 +157,19 @@ def test_every_event_is_documented():
 
     documented = {word for word in first_words(read("docs/reference/events.md")) if "." in word}
     assert documented == told
+
+
+def test_every_action_of_the_audit_is_documented():
+    assert set(first_words(section(read("docs/reference/access.md"), "Audit"))) == set(audit.ACTIONS)
+
+
+def test_the_role_of_every_route_is_documented():
+    found = {}
+    for role, routes in rows(section(read("docs/reference/access.md"), "Roles"))[2:]:
+        for method, path in re.findall(r"`([A-Z]+) ([^`]+)`", routes):
+            found[method, path.replace("{name}", "<name>")] = role.strip()
+
+    assert found == roles.NEEDED
 
 
 def test_every_line_of_log_has_an_event_that_is_documented_with_its_fields():

@@ -5,18 +5,25 @@ from quart_trio import QuartTrio
 from web import guard, problems, traffic
 from web.apidocs import apidocs
 from web.asking import MAX_BATCH_BODY
+from web.callers import callers
 from web.due_times import due_times
+from web.gate import Gate
 from web.instances import instances
 from web.metrics import metrics
 from web.operations import operations
+from web.roles import check_roles
 from web.schedules import schedules
 from web.simulate import simulation
 from web.site import Site
 from web.worker import SafeHTTP
 
 
-def create_app(site: Site | None, *, insecure: bool) -> QuartTrio:
-    """Return the application for one site, None: only to look at; `insecure` answers any Host name."""
+def create_app(site: Site | None, *, insecure: bool, gate: Gate | None = None) -> QuartTrio:
+    """Return the application for one site, None: only to look at; `insecure` answers any Host name.
+
+    Without a `gate`, no key is asked for.
+    """
+    gate = gate or Gate()
     app = QuartTrio("callsheet", static_folder=None)
     app.asgi_http_class = SafeHTTP
     app.config.update(
@@ -31,7 +38,10 @@ def create_app(site: Site | None, *, insecure: bool) -> QuartTrio:
     if site is not None:
         traffic.install(app, site.traffic)
     problems.install(app)
-    guard.install(app, insecure=insecure)
-    for part in (schedules, due_times, instances, operations, simulation, metrics, apidocs):
+    guard.install(app, insecure=insecure, gate=gate)
+    for part in (schedules, due_times, instances, operations, callers, simulation, metrics, apidocs):
         app.register_blueprint(part)
+    check_roles(app)
+    if site is not None:  # the documentation looks at the routes alone
+        site.engine.listeners += [gate.keyring.take, site.room.take]
     return app

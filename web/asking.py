@@ -11,6 +11,7 @@ from quart import request
 from callsheet.errors import FieldError, Invalid, Unknown
 from callsheet.instants import parse_instant
 from storage.journal.commands import ANY_VERSION
+from web.replies import note_body
 from web.strict_json import read_json
 
 MAX_BODY = 1024 * 1024
@@ -82,6 +83,7 @@ async def body_object(limit: int = MAX_BODY, *, optional: bool = False, merge_pa
     if optional and not request.content_length and "Transfer-Encoding" not in request.headers:
         return {}
     document = await read_json(request, limit=limit, merge_patch=merge_patch)
+    note_body(document)
     if not isinstance(document, dict):
         raise Invalid(FieldError("", "must be an object"))
     return document

@@ -25,6 +25,8 @@ class Documented:
     body: Any = None
     optional: bool = False  # the body may be left out
     merge_patch: bool = False
+    changes: bool = True  # something, unless it is a GET: it takes an Idempotency-Key
+    waits: bool = False  # it honours `Prefer: wait`
     conditions: tuple[str, ...] = ()  # headers such as If-Match that it honours
     headers: Mapping[str, tuple[int, ...]] = field(factory=dict)  # of answers -> the statuses that have it
     problems: tuple[int, ...] = ()  # beside those that follow from the rest

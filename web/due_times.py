@@ -1,5 +1,7 @@
 """Due times: of one schedule and of all, past and to come; which to skip, which to make up for, and why."""
 
+from functools import partial
+
 from quart import Blueprint, Response
 
 from callsheet import bodies, models
@@ -15,6 +17,7 @@ from storage.queries.explain import explain
 from web import representations as show
 from web.asking import Fields, Query, body_object, choice_of, flag, if_match, instant, no_query, slug, whole_number
 from web.documented import PAGED, documented
+from web.replies import Reply, reply
 from web.schedules import shown
 from web.site import site
 
@@ -55,7 +58,7 @@ async def upcoming_of_all() -> Response:
 
 
 @due_times.post("/v1/schedules/preview")
-@documented({200: models.Preview}, body=bodies.PreviewAsked)
+@documented({200: models.Preview}, body=bodies.PreviewAsked, changes=False)
 async def preview() -> Response:
     """Tell the due times of a trigger without saving anything."""
     no_query()
@@ -90,7 +93,7 @@ async def skip(name: str) -> Response:
     if fields.document.keys() >= {"count", "at"}:
         fields.errors.append(FieldError("/at", "cannot be given together with count"))
     fields.close()
-    return shown(await site().order(SkipDue(slug(name), count, at, if_match())))
+    return (await site().change(SkipDue(slug(name), count, at, if_match()), shown)).response()
 
 
 @due_times.delete("/v1/schedules/<name>/skip")
@@ -106,7 +109,7 @@ async def unskip(name: str) -> Response:
     query = Query()
     at = query.instant("at")
     query.close()
-    return shown(await site().order(UnskipDue(slug(name), at, if_match())))
+    return (await site().change(UnskipDue(slug(name), at, if_match()), shown)).response()
 
 
 @due_times.post("/v1/schedules/<name>/backfill")
@@ -128,11 +131,7 @@ async def backfill(name: str) -> Response:
     assert start is not None
     assert end is not None
     command = BackfillSchedule(slug(name), start, end, overlap, dry)
-    found: list[Filled] = await site().order(command, starts=not dry)
-    started = sum(one.left_out is None for one in found)
-    items = [show.filled(one) for one in found]
-    body = models.Backfill(dry_run=dry, count=started, left_out=len(found) - started, most=MOST, items=items)
-    return show.respond(body, 200 if dry else 202)
+    return (await site().change(command, partial(_backfilled, dry=dry), starts=not dry)).response()
 
 
 @due_times.get("/v1/schedules/<name>/explain")
@@ -143,3 +142,10 @@ async def explanation(name: str) -> Response:
     at = query.instant("at")
     query.close()
     return show.respond(show.explanation(await site().read(explain, slug(name), at, site().clock.now())))
+
+
+def _backfilled(found: list[Filled], *, dry: bool) -> Reply:
+    started = sum(one.left_out is None for one in found)
+    items = [show.filled(one) for one in found]
+    body = models.Backfill(dry_run=dry, count=started, left_out=len(found) - started, most=MOST, items=items)
+    return reply(body, 200 if dry else 202)

@@ -1,7 +1,8 @@
-"""Who may talk to a server that asks for no key: this machine, and no web page of somebody else's.
+"""The gate in front of every route and stream: who calls, how often, and whether that role may do this.
 
-A page in a browser can reach loopback. It cannot choose the `Host` of a request without owning the name
-(DNS rebinding), nor hide where the request comes from; so both are looked at.
+While no key is asked for, this machine alone is answered. A page in a browser can reach loopback, too. It cannot
+choose the `Host` of a request without owning the name (DNS rebinding), nor hide where the request comes from; so both
+are looked at.
 """
 
 import re
@@ -11,6 +12,7 @@ from quart import Quart, Response, request
 from werkzeug.datastructures import Headers
 
 from callsheet.errors import CallsheetError, RefusedToStart
+from web.gate import Gate
 
 SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
 SECURITY_HEADERS = {
@@ -44,12 +46,13 @@ class CrossSite(CallsheetError):
     title = "Web pages of other origins may not change anything here"
 
 
-def check_bind(host: str, *, insecure: bool) -> None:
-    """Raise RefusedToStart unless `host` is loopback or `insecure` says that this is meant."""
-    if not insecure and not _is_loopback(host):
+def check_bind(host: str, *, insecure: bool, keyed: bool = False) -> None:
+    """Raise RefusedToStart unless `host` is loopback, callers need a key, or `insecure` says that this is meant."""
+    if not insecure and not keyed and not _is_loopback(host):
         raise RefusedToStart(
             f"Refusing to listen on {host or 'every address'}: anybody who reaches it could run tasks."
-            " Listen on 127.0.0.1, or say --insecure-no-auth if that is what you want."
+            " Make a key with `callsheet token create` or set CALLSHEET_API_KEY, listen on 127.0.0.1,"
+            " or say --insecure-no-auth if that is what you want."
         )
 
 
@@ -80,22 +83,26 @@ def check_origin(method: str, headers: Headers) -> CrossSite | None:
     return None
 
 
-def install(app: Quart, *, insecure: bool) -> None:
-    """Check every request to `app` before its view, and set the security headers on every answer.
+def install(app: Quart, *, insecure: bool, gate: Gate | None = None) -> None:
+    """Check every request to `app` before its view and its body, and set the security headers on every answer.
 
     A view that needs another policy (a page with its own style) sets that header itself.
     """
 
+    gate = gate or Gate()
+
     @app.before_request
     async def refuse() -> None:
-        refusal = check(request.method, request.headers, insecure=insecure)
+        refusal = check(request.method, request.headers, insecure=insecure or gate.keyring.needed)
         if refusal:
             raise refusal
+        gate.admit()
 
     @app.after_request
     async def secure(response: Response) -> Response:
         for name, value in SECURITY_HEADERS.items():
             response.headers.setdefault(name, value)
+        gate.see_off(response)
         return response
 
 

@@ -8,7 +8,7 @@ from msgspec import UNSET
 from quart import Blueprint, Response
 
 from actors.inbox import ask
-from actors.messages import StackOf, WhereIs
+from actors.messages import StackOf
 from callsheet import bodies, models
 from callsheet.errors import FieldError, Invalid, Unknown
 from callsheet.lifecycle import INSTANCE_STATES, OUTCOMES
@@ -24,12 +24,16 @@ from storage.records import Page
 from web import representations as show
 from web.asking import MAX_BATCH_BODY, Fields, Query, body_object, instance_id, no_query, reason
 from web.documented import PAGED, documented
+from web.gate import caller_at_hand
+from web.replies import Reply, reply
 from web.site import site
 from web.starts import read_start, read_starts
+from web.waits import finished, whole_instance
 
 instances = Blueprint("instances", __name__)
 
-_PLACED = {"Location": (202,)}
+_STARTED = {200: models.Instance, 202: models.Started}
+_PLACED = {"Location": (200, 202)}
 
 
 @instances.get("/v1/instances")
@@ -63,7 +67,7 @@ async def index() -> Response:
 
 
 @instances.post("/v1/instances")
-@documented({202: models.Started}, body=bodies.Start, headers=_PLACED, problems=(404, 409))
+@documented(_STARTED, body=bodies.Start, waits=True, headers=_PLACED, problems=(404, 409))
 async def start() -> Response:
     """Start an instance now."""
     no_query()
@@ -72,8 +76,8 @@ async def start() -> Response:
     if isinstance(name, str) and name not in site().tasks:
         raise Unknown("task", name)
     wanted = read_start(site().tasks, document)
-    (started,) = await site().order(StartInstances((wanted,)), starts=True)
-    return _accepted(started, wanted.task)
+    command = StartInstances((wanted,))
+    return await finished(await site().change(command, lambda ids: _accepted(ids[0], wanted.task), starts=True))
 
 
 @instances.post("/v1/instances/batch")
@@ -88,11 +92,7 @@ async def start_batch() -> Response:
     except Invalid as error:
         fields.errors.extend(error.errors)
     fields.close()
-    started: list[UUID] = await site().order(StartInstances(wanted), starts=True)
-    names = [str(one) for one in started]
-    return show.respond(
-        models.BatchStarted([models.Started(id=name, uri=f"/v1/instances/{name}") for name in names]), 202
-    )
+    return (await site().change(StartInstances(wanted), _all_accepted, starts=True)).response()
 
 
 @instances.post("/v1/instances/cancel")
@@ -106,8 +106,8 @@ async def cancel_matching() -> Response:
     if not fields.document.keys() & {"task", "schedule", "tag"}:
         fields.errors.append(FieldError("", "must name a task, a schedule or a tag"))
     fields.close()
-    count = await site().order(CancelInstances(task, schedule, tag, why, "api"))
-    return show.respond(models.Count(count), 202)
+    command = CancelInstances(task, schedule, tag, why, caller_at_hand().name)
+    return (await site().change(command, lambda count: reply(models.Count(count), 202))).response()
 
 
 @instances.get("/v1/instances/<name>")
@@ -115,7 +115,7 @@ async def cancel_matching() -> Response:
 async def get(name: str) -> Response:
     """Look an instance up as the TIPMan does: in memory it runs, in the database it is over, else there is none."""
     no_query()
-    return show.respond(await _whole(instance_id(name)))
+    return show.respond(await whole_instance(instance_id(name)))
 
 
 @instances.post("/v1/instances/<name>/cancel")
@@ -127,18 +127,19 @@ async def cancel(name: str) -> Response:
     fields = Fields(await body_object(optional=True))
     why = fields.read("reason", reason)
     fields.close()
-    ordered = await site().order(CancelInstance(wanted, why, "api"))
-    return show.respond(await _whole(wanted), 202 if ordered else 200)
+    command = CancelInstance(wanted, why, caller_at_hand().name)
+    ordered = await site().change(command, lambda ordered: Reply(202 if ordered else 200))
+    return ordered.showing(await whole_instance(wanted)).response()
 
 
 @instances.post("/v1/instances/<name>/rerun")
-@documented({202: models.Started}, body=bodies.Nothing, optional=True, headers=_PLACED, problems=(409,))
+@documented(_STARTED, body=bodies.Nothing, optional=True, waits=True, headers=_PLACED, problems=(409,))
 async def rerun(name: str) -> Response:
     """Start a new instance with the same task and input."""
     no_query()
     Fields(await body_object(optional=True)).close()
-    started = await site().order(RerunInstance(instance_id(name)), starts=True)
-    return _accepted(started, None)
+    command = RerunInstance(instance_id(name))
+    return await finished(await site().change(command, lambda started: _accepted(started, None), starts=True))
 
 
 @instances.get("/v1/instances/<name>/outputs")
@@ -167,17 +168,6 @@ async def stack(name: str) -> Response:
     return show.respond(models.Stack(frames is not None, frames or []))
 
 
-async def _whole(wanted: UUID) -> models.Instance:
-    seen = await ask(site().engine.tipman, partial(WhereIs, wanted))
-    record, sent = await site().read(_with_outputs, wanted)
-    return show.instance_whole(record, sent, seen)
-
-
-def _with_outputs(database: Any, wanted: UUID) -> tuple[Any, list[str]]:
-    record = queries.get_instance(database, wanted)
-    return record, queries.first_outputs(database, wanted)
-
-
 async def _said(name: str, query: Any, representation: Any) -> Response:
     asked = Query()
     limit, cursor = asked.limit(), asked.cursor()
@@ -186,10 +176,14 @@ async def _said(name: str, query: Any, representation: Any) -> Response:
     return show.respond(show.page([representation(item) for item in page.items], page.next))
 
 
-def _accepted(started: UUID, task: str | None) -> Response:
+def _accepted(started: UUID, task: str | None) -> Reply:
     uri = show.instance_uri(started)
     body = models.Started(id=str(started), uri=uri, task=UNSET if task is None else task)
-    return show.respond(body, 202, Location=uri)
+    return reply(body, 202, Location=uri)
+
+
+def _all_accepted(started: list[UUID]) -> Reply:
+    return reply(models.BatchStarted([models.Started(id=str(one), uri=show.instance_uri(one)) for one in started]), 202)
 
 
 def _text(value: Any) -> str:

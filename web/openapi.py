@@ -11,11 +11,13 @@ from werkzeug.routing import Rule
 
 from callsheet import __version__, bodies, models
 from web.documented import Documented, contract_of
+from web.roles import OPEN
 
 ALWAYS = (421, 422, 500, 503)  # a Host that is not ours, an unknown query name, a fault of ours, no database
-CHANGING = (403, 501, 507)
+KEYED = (401, 403, 429)  # no key or a wrong one, a role that does not suffice, too often
+CHANGING = (403, 409, 507)  # a page of another origin, a twin on its way, no room
 WITH_BODY = (400, 408, 413, 415)
-TRY_AGAIN = (503, 507)
+TRY_AGAIN = (429, 503, 507)
 SAFE = ("get", "head")
 
 _COMPONENT = "#/components/schemas/{name}"
@@ -26,6 +28,7 @@ _TRIGGERS = (
 _IDS = {
     "/v1/schedules/": ("id", "id of the schedule", {"type": "string", "minLength": 1, "maxLength": 128}),
     "/v1/instances/": ("uuid", "id of the instance", {"type": "string", "format": "uuid"}),
+    "/v1/tokens/": ("name", "name of the token", {"type": "string", "minLength": 1}),
     "/v1/tasks/": ("name", "name of the task", {"type": "string", "minLength": 1}),
 }
 _CONDITIONS = {
@@ -35,6 +38,25 @@ _CONDITIONS = {
 _HEADERS = {
     "ETag": "the version, as If-Match takes it",
     "Location": "the URI of what was created",
+}
+_AT_TIMES = {
+    "Idempotency-Replayed": "true: this was answered before, and nothing was done this time",
+    "Preference-Applied": "the answer waited for the end of the instance, for so many seconds at most",
+    "RateLimit": "what is left to the caller, and in how many seconds all of it is again",
+    "RateLimit-Policy": "how much the caller may ask at once, and in how many seconds",
+}  # headers that answers have when there is a reason
+_LIMITED = ("RateLimit", "RateLimit-Policy")
+_KEY = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "description": "with the same key again within 24 hours the change is not made again, but answered as it was",
+    "schema": {"type": "string", "minLength": 1, "maxLength": 255},
+}
+_PREFER = {
+    "name": "Prefer",
+    "in": "header",
+    "description": "`wait=10`: answer when the instance is over, after 10 seconds at the latest; 60 at most",
+    "schema": {"type": "string"},
 }
 
 
@@ -57,7 +79,13 @@ def document(app: Quart) -> dict[str, Any]:
         "servers": [{"url": "/"}],
         "tags": [{"name": name} for name in dict.fromkeys(_tag(rule) for rule, *_ in routes)],
         "paths": dict(sorted(paths.items())),
-        "components": {"schemas": components, "responses": _refusals(paths)},
+        "security": [{}, {"key": []}],  # without a key where none is needed
+        "components": {
+            "schemas": components,
+            "responses": _refusals(paths),
+            "headers": {name: _text(text) for name, text in _AT_TIMES.items()},
+            "securitySchemes": {"key": {"type": "http", "scheme": "bearer", "description": "an API key"}},
+        },
     }
 
 
@@ -127,11 +155,21 @@ def _operation(
         "operationId": f"{_tag(rule)} {view.__name__}".replace(" ", "_"),
         "tags": [_tag(rule)],
         "summary": (view.__doc__ or "").strip().partition("\n")[0],
-        "parameters": in_path + query + conditions,
+        "parameters": in_path + query + conditions + _wishes(method, contract),
     }
+    if rule.rule in OPEN:
+        found["security"] = []
     if contract.body is not None:
         found["requestBody"] = _body(contract, refs)
-    return found | {"responses": _responses(method, bool(in_path), contract, refs)}
+    return found | {"responses": _responses(rule, method, contract, refs)}
+
+
+def _wishes(method: str, contract: Documented) -> list[dict[str, Any]]:
+    return [_KEY] * _takes_key(method, contract) + [_PREFER] * contract.waits
+
+
+def _takes_key(method: str, contract: Documented) -> bool:
+    return method not in SAFE and contract.changes
 
 
 def _in_query(name: str, kind: Any) -> dict[str, Any]:
@@ -146,11 +184,21 @@ def _body(contract: Documented, refs: dict[Any, Any]) -> dict[str, Any]:
     return {"required": not contract.optional, "content": dict.fromkeys(kinds, schema)}
 
 
-def _responses(method: str, named: bool, contract: Documented, refs: dict[Any, Any]) -> dict[str, Any]:
+def _responses(rule: Rule, method: str, contract: Documented, refs: dict[Any, Any]) -> dict[str, Any]:
     found = {str(status): _answer(status, kind, contract, refs) for status, kind in contract.answers.items()}
-    for status in sorted(_problems(method, named, contract)):
+    at_times = _at_times(rule, method, contract)
+    for answer in found.values() if at_times else ():
+        answer.setdefault("headers", {}).update(at_times)
+    for status in sorted(_problems(rule, method, contract)):
         found.setdefault(str(status), {"$ref": f"#/components/responses/{_refusal(status)}"})
     return found
+
+
+def _at_times(rule: Rule, method: str, contract: Documented) -> dict[str, Any]:
+    """Return the headers that any answer of this view may have."""
+    names = ["Idempotency-Replayed"] * _takes_key(method, contract) + ["Preference-Applied"] * contract.waits
+    names += [] if rule.rule in OPEN else _LIMITED
+    return {name: {"$ref": f"#/components/headers/{name}"} for name in names}
 
 
 def _refusal(status: int) -> str:
@@ -170,14 +218,17 @@ def _problem(status: int) -> dict[str, Any]:
     if status in TRY_AGAIN:
         wait = {"description": "seconds until it may be tried again", "schema": {"type": "integer"}}
         found["headers"] = {"Retry-After": wait}
+    if status == 401:
+        found["headers"] = {"WWW-Authenticate": _text("Bearer, and what is wrong with the key")}
     return found
 
 
-def _problems(method: str, named: bool, contract: Documented) -> set[int]:
+def _problems(rule: Rule, method: str, contract: Documented) -> set[int]:
     """Return the statuses with which a request to this view may be refused."""
     found = {*ALWAYS, *contract.problems}
-    found |= {404} if named else set()
-    found |= set() if method in SAFE else set(CHANGING)
+    found |= set() if rule.rule in OPEN else set(KEYED)
+    found |= {404} if rule.arguments else set()
+    found |= set(CHANGING) if _takes_key(method, contract) else set()
     found |= set() if contract.body is None else set(WITH_BODY)
     return found | ({412} if contract.conditions else set())
 
@@ -196,4 +247,8 @@ def _answer(status: int, kind: Any, contract: Documented, refs: dict[Any, Any]) 
 
 
 def _header(name: str) -> dict[str, Any]:
-    return {"description": _HEADERS[name], "required": True, "schema": {"type": "string"}}
+    return {"required": True, **_text(_HEADERS[name])}
+
+
+def _text(description: str) -> dict[str, Any]:
+    return {"description": description, "schema": {"type": "string"}}

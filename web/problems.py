@@ -56,7 +56,9 @@ def problem_of(error: CallsheetError) -> Response:
             detail = f"{len(error.errors):,} fields are wrong; {MOST_FIELDS} of them are listed."
     if isinstance(error, Refused) and error.blocked_by:
         extra["blocked_by"] = error.blocked_by
+    extra |= getattr(error, "members", {})
     response = problem(error.status, error.kind, error.title, detail, **extra)
+    response.headers.update(getattr(error, "headers", {}))
     if isinstance(error, Unavailable):
         response.headers["Retry-After"] = str(error.retry_after)
     return response

@@ -18,12 +18,14 @@ from storage.journal.backfills import Filled
 from storage.queries.explain import Explanation
 from storage.queries.schedules import Coming
 from storage.records import (
+    AuditRecord,
     InstanceRecord,
     LedgerEntry,
     LogRecord,
     NodeRecord,
     OutputRecord,
     ScheduleRecord,
+    TokenRecord,
 )
 
 T = TypeVar("T")
@@ -279,4 +281,31 @@ def node(record: NodeRecord) -> models.Node:
         started_at=to_datetime(record.started_at),
         seen_at=to_datetime(record.seen_at),
         stopped_at=time_or_none(record.stopped_at),
+    )
+
+
+def token(record: TokenRecord, now: int) -> models.Token:
+    """Return an API key, without the key."""
+    return models.Token(
+        id=str(record.id),
+        name=record.name,
+        role=record.role,
+        state=record.state(now),
+        created_at=to_datetime(record.created_at),
+        created_by=record.created_by,
+        expires_at=time_or_none(record.expires_at),
+        revoked_at=time_or_none(record.revoked_at),
+    )
+
+
+def audit(record: AuditRecord) -> models.AuditEntry:
+    """Return an entry of the audit."""
+    return models.AuditEntry(
+        id=str(record.id),
+        at=to_datetime(record.at),
+        by=record.by,
+        action=record.action,
+        schedule=record.schedule,
+        instance=uri_or_none(record.instance),
+        data=raw(record.data),
     )

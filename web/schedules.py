@@ -1,9 +1,11 @@
 """/v1/schedules: rules, their due times and their ledgers."""
 
+from functools import partial
 from typing import Any, Literal, NoReturn
+from uuid import UUID
 
 import msgspec
-from quart import Blueprint, Response, request
+from quart import Blueprint, Response
 
 from callsheet import bodies, models
 from callsheet.definition import OVERLAPS, check_slug, define
@@ -36,7 +38,9 @@ from web.asking import (
     slug,
 )
 from web.documented import PAGED, documented
+from web.replies import Reply, reply
 from web.site import site
+from web.waits import finished
 
 schedules = Blueprint("schedules", __name__)
 
@@ -76,8 +80,7 @@ async def create() -> Response:
     name = document.pop("id", None)
     if name is not None:
         _check_id(name, document)
-    _, record = await site().order(PutSchedule(name, document, create_only=True))
-    return shown(record, 201)
+    return (await site().change(PutSchedule(name, document, create_only=True), _put)).response()
 
 
 @schedules.put("/v1/schedules/<name>")
@@ -100,12 +103,11 @@ async def put(name: str) -> Response:
     try:
         if dry_run:
             return await _compared(name, command)
-        created, record = await site().order(command)
+        return (await site().change(command, _put)).response()
     except Refused as error:
         if not new_only:
             raise
         raise Outdated(str(error)) from None
-    return shown(record, 201 if created else 200)
 
 
 @schedules.get("/v1/schedules/<name>")
@@ -113,7 +115,7 @@ async def put(name: str) -> Response:
 async def get(name: str) -> Response:
     """Return a schedule."""
     no_query()
-    return shown(await site().read(queries.get_schedule, slug(name)))
+    return shown(await site().read(queries.get_schedule, slug(name))).response()
 
 
 @schedules.patch("/v1/schedules/<name>")
@@ -133,7 +135,7 @@ async def patch(name: str) -> Response:
         del document["id"]
     if dry_run:
         return await _compared(name, PatchSchedule(slug(name), document, if_match()))
-    return shown(await site().order(PatchSchedule(slug(name), document, if_match())))
+    return (await site().change(PatchSchedule(slug(name), document, if_match()), shown)).response()
 
 
 @schedules.delete("/v1/schedules/<name>")
@@ -148,10 +150,8 @@ async def delete(name: str) -> Response:
     query = Query()
     running = query.choice("running", ("cancel", "finish"))
     query.close()
-    await site().order(DeleteSchedule(slug(name), running == "cancel", if_match()))
-    response = Response(b"", 204)
-    del response.headers["Content-Type"]
-    return response
+    command = DeleteSchedule(slug(name), running == "cancel", if_match())
+    return (await site().change(command, lambda _: Reply(204))).response()
 
 
 @schedules.post("/v1/schedules/<name>/pause")
@@ -169,7 +169,7 @@ async def pause(name: str) -> Response:
     fields = Fields(await body_object(optional=True))
     why, until = fields.read("reason", reason), fields.read("until", instant_or_none)
     fields.close()
-    return shown(await site().order(PauseSchedule(slug(name), why, until, if_match())))
+    return (await site().change(PauseSchedule(slug(name), why, until, if_match()), shown)).response()
 
 
 @schedules.post("/v1/schedules/<name>/resume")
@@ -185,15 +185,16 @@ async def resume(name: str) -> Response:
     """Plan again, strictly in the future."""
     no_query()
     Fields(await body_object(optional=True)).close()
-    return shown(await site().order(ResumeSchedule(slug(name), if_match())))
+    return (await site().change(ResumeSchedule(slug(name), if_match()), shown)).response()
 
 
 @schedules.post("/v1/schedules/<name>/trigger")
 @documented(
-    {202: models.Started},
+    {200: models.Instance, 202: models.Started},
     body=bodies.TriggerNow,
     optional=True,
-    headers={"Location": (202,)},
+    waits=True,
+    headers={"Location": (200, 202)},
     problems=(409,),
 )
 async def trigger(name: str) -> Response:
@@ -203,9 +204,13 @@ async def trigger(name: str) -> Response:
     given = fields.read("input", msgspec.json.encode)
     overlap = fields.read("overlap", choice_of(OVERLAPS))
     fields.close()
-    started = await site().order(TriggerSchedule(slug(name), given, overlap), starts=True)
+    command = TriggerSchedule(slug(name), given, overlap)
+    return await finished(await site().change(command, partial(_triggered, name), starts=True))
+
+
+def _triggered(name: str, started: UUID) -> Reply:
     uri = show.instance_uri(started)
-    return show.respond(models.Started(id=str(started), uri=uri, schedule=name), 202, Location=uri)
+    return reply(models.Started(id=str(started), uri=uri, schedule=name), 202, Location=uri)
 
 
 def _dry_run() -> bool:
@@ -242,9 +247,14 @@ def _refuse_id(why: str, document: dict[str, Any]) -> NoReturn:
     raise Invalid(FieldError("/id", why), *others)
 
 
-def shown(record: ScheduleRecord, status: int = 200) -> Response:
+def _put(answer: tuple[bool, ScheduleRecord]) -> Reply:
+    created, record = answer
+    return shown(record, 201 if created else 200)
+
+
+def shown(record: ScheduleRecord, status: int = 200) -> Reply:
     """Return a schedule with its ETag."""
     headers: dict[str, str] = {"ETag": f'"{record.version}"'}
     if status == 201:
-        headers["Location"] = f"{request.root_path}/v1/schedules/{record.id}"
-    return show.respond(show.schedule(record), status, **headers)
+        headers["Location"] = f"/v1/schedules/{record.id}"
+    return reply(show.schedule(record), status, **headers)

@@ -20,7 +20,7 @@ _MOST_SEED = 2**53
 
 
 @simulation.post("/v1/simulate")
-@documented({200: models.Simulation}, body=bodies.Simulate)
+@documented({200: models.Simulation}, body=bodies.Simulate, changes=False)
 async def simulate() -> Response:
     """Simulate what is planned, or what would be."""
     no_query()

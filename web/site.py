@@ -1,36 +1,32 @@
 """What the views have in hand: the engine to tell, the database to read, and nothing else."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any, TypeVar, cast
 
 import trio
 from attrs import field, frozen
-from quart import current_app, request
+from quart import current_app, g
 
 from actors.inbox import order
 from actors.supervisor import Engine
 from callsheet.apart import Simulator
 from callsheet.clock import Clock
-from callsheet.errors import CallsheetError, Unavailable
+from callsheet.errors import KeyReused, Unavailable
 from callsheet.figures import SHORT, Histogram
 from callsheet.tasks import Registry
 from storage.database import Database
 from storage.door import Door
-from storage.journal.commands import Command
+from storage.journal.commands import Command, IdempotencyKey, Kept, OnBehalf
+from web.gate import caller_at_hand
+from web.replies import KeyInFlight, Reply, idempotency_key
 from web.traffic import Traffic
+from web.waiting_room import WaitingRoom
 
 T = TypeVar("T")
 
 ANSWER = 25.0  # seconds that a client waits for a commit before it is told that nobody knows
-
-
-class NotYet(CallsheetError):
-    """The request relies on something that is not there yet."""
-
-    status = 501
-    kind = "not-there-yet"
-    title = "That is not there yet"
 
 
 @frozen
@@ -48,20 +44,50 @@ class Site:
     traffic: Traffic = field(factory=Traffic)
     max_running: int | None = None  # of all tasks together
     simulator: Simulator = field(factory=Simulator)
+    room: WaitingRoom = field(factory=WaitingRoom)
+    in_flight: dict[str, str] = field(factory=dict)  # idempotency keys that are being worked on
 
     async def read(self, query: Callable[..., T], *args: Any, **options: Any) -> T:
         """Run a query; the first argument it gets is the database."""
         return await self.door.read(lambda: query(self.database, *args, **options))
 
+    async def change(self, command: Command, show: Callable[[Any], Reply], *, starts: bool = False) -> Reply:
+        """Have a change written down, and with it who asked for it; one that starts work is refused while we stop.
+
+        `show` turns the journal's answer into ours. With an `Idempotency-Key` it is called by the writer's thread,
+        and the answer is kept in the same transaction; a request that comes again gets that answer.
+        """
+        key = idempotency_key(show)
+        with self._in_flight(key):
+            answer = await self._order(
+                OnBehalf(command, caller_at_hand().name, g.get("request_id"), key), starts=starts
+            )
+        return Reply.of(answer.text, replayed=answer.replayed) if isinstance(answer, Kept) else show(answer)
+
     async def order(self, command: Command, *, starts: bool = False) -> Any:
-        """Have a change written down; one that starts work is refused while the service stops."""
-        if "Idempotency-Key" in request.headers:
-            raise NotYet("Idempotency-Key is not there yet: without it, a request that is sent twice is done twice.")
+        """Ask the journal for what changes nothing, such as a dry run; asked twice it does no harm."""
+        return await self._order(OnBehalf(command, caller_at_hand().name, g.get("request_id")), starts=starts)
+
+    async def _order(self, command: OnBehalf, *, starts: bool) -> Any:
         if starts and not self.engine.takes_orders:
             raise Unavailable("The service is stopping and starts nothing new.")
         with trio.move_on_after(ANSWER):
             return await order(self.engine.bus, command)
         raise Unavailable("The database has not answered yet: whether this was done is not known.")
+
+    @contextmanager
+    def _in_flight(self, key: IdempotencyKey | None) -> Iterator[None]:
+        """Refuse a request whose twin is on its way to the journal."""
+        if key is None:
+            yield
+            return
+        if key.id in self.in_flight:
+            raise KeyInFlight if self.in_flight[key.id] == key.fingerprint else KeyReused
+        self.in_flight[key.id] = key.fingerprint
+        try:
+            yield
+        finally:
+            del self.in_flight[key.id]
 
 
 def site() -> Site:

@@ -387,6 +387,13 @@ class SafeHTTP(TrioASGIHTTPConnection):
 
         await super().__call__(receive, watched)
 
+    async def handle_request(  # type: ignore[override]
+        self, nursery: trio.Nursery, request: QuartRequest, send: ASGISendCallable
+    ) -> None:
+        """Have the app answer; in the scope it finds how to cut its answer off."""
+        self.scope["callsheet.stream"] = nursery.cancel_scope  # type: ignore[typeddict-unknown-key]
+        await super().handle_request(nursery, request, send)
+
     async def handle_messages(  # type: ignore[override]
         self, nursery: trio.Nursery, request: QuartRequest, receive: ASGIReceiveCallable
     ) -> None:

@@ -4,6 +4,7 @@ import os
 import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
@@ -91,6 +92,35 @@ class AsyncClient:
         """
         wanted = {"seed": seed, "resolution": resolution, "max_running": max_running}
         return await self._transport.do(calls.simulate(start, end, durations, schedules, **wanted))
+
+    async def tokens(self) -> AsyncGenerator[models.Token, None]:
+        """Yield all API keys that were ever made, newest first, without the keys."""
+        async for item in self._transport.walk(calls.tokens()):
+            yield item
+
+    async def create_token(
+        self, name: str, role: str, expires: calls.Duration | datetime | None = None
+    ) -> models.Token:
+        """Make an API key, good for ever, until a time or for a while; this once, `token` is the key itself."""
+        return await self._transport.do(calls.create_token(name, role, expires))
+
+    async def revoke_token(self, name: str) -> None:
+        """Let an API key in no more."""
+        await self._transport.do(calls.revoke_token(name))
+
+    async def audit(
+        self,
+        *,
+        by: str | None = None,
+        action: str | None = None,
+        schedule: str | None = None,
+        since: calls.Instant | None = None,
+        until: calls.Instant | None = None,
+    ) -> AsyncGenerator[models.AuditEntry, None]:
+        """Yield who changed what, newest first."""
+        wanted = {"by": by, "action": action, "schedule": schedule}
+        async for item in self._transport.walk(calls.audit(calls.MOST, **wanted, since=since, until=until)):
+            yield item
 
     async def nodes(self) -> AsyncGenerator[models.Node, None]:
         """Yield the boots of nodes, newest first."""

@@ -339,6 +339,28 @@ def _tried(fields: Mapping[str, Any]) -> dict[str, Any]:
     return {name: _plain(value) for name, value in document(str(fields.get("task", "")), rest).items()}
 
 
+def tokens(limit: int = MOST) -> Call[models.Page[models.Token]]:
+    """All API keys, without the keys."""
+    return call("GET", "/v1/tokens", models.Page[models.Token], query={"limit": limit})
+
+
+def create_token(name: str, role: str, expires: Duration | datetime | None) -> Call[models.Token]:
+    """Make an API key: never again by a repetition, whose answer would not have it."""
+    until = "expires_at" if isinstance(expires, datetime) else "expires_in"
+    body = {"name": name, "role": role, until: expires}
+    return call("POST", "/v1/tokens", models.Token, body=body, repeatable=False)
+
+
+def revoke_token(name: str) -> Call[None]:
+    """Let one in no more."""
+    return call("DELETE", "/v1/tokens/{}", type(None), name)
+
+
+def audit(limit: int = MOST, **wanted: Any) -> Call[models.Page[models.AuditEntry]]:
+    """Who changed what."""
+    return call("GET", "/v1/audit", models.Page[models.AuditEntry], query={"limit": limit, **wanted})
+
+
 def nodes(limit: int = MOST) -> Call[models.Page[models.Node]]:
     """The nodes."""
     return call("GET", "/v1/nodes", models.Page[models.Node], query={"limit": limit})

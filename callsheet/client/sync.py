@@ -4,6 +4,7 @@ import os
 import time
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
@@ -89,6 +90,33 @@ class Client:
         """
         wanted = {"seed": seed, "resolution": resolution, "max_running": max_running}
         return self._transport.do(calls.simulate(start, end, durations, schedules, **wanted))
+
+    def tokens(self) -> Generator[models.Token, None, None]:
+        """Yield all API keys that were ever made, newest first, without the keys."""
+        for item in self._transport.walk(calls.tokens()):
+            yield item
+
+    def create_token(self, name: str, role: str, expires: calls.Duration | datetime | None = None) -> models.Token:
+        """Make an API key, good for ever, until a time or for a while; this once, `token` is the key itself."""
+        return self._transport.do(calls.create_token(name, role, expires))
+
+    def revoke_token(self, name: str) -> None:
+        """Let an API key in no more."""
+        self._transport.do(calls.revoke_token(name))
+
+    def audit(
+        self,
+        *,
+        by: str | None = None,
+        action: str | None = None,
+        schedule: str | None = None,
+        since: calls.Instant | None = None,
+        until: calls.Instant | None = None,
+    ) -> Generator[models.AuditEntry, None, None]:
+        """Yield who changed what, newest first."""
+        wanted = {"by": by, "action": action, "schedule": schedule}
+        for item in self._transport.walk(calls.audit(calls.MOST, **wanted, since=since, until=until)):
+            yield item
 
     def nodes(self) -> Generator[models.Node, None, None]:
         """Yield the boots of nodes, newest first."""

@@ -12,6 +12,7 @@ COMMANDS = {
     "instance": "look at runs, follow and cancel them",
     "events": "follow what happens",
     "simulate": "tell what would happen",
+    "token": "make, list and revoke API keys",
     "apply": "make the schedules be what a file says",
     "import": "turn a crontab into schedules",
     "doctor": "look for what could be wrong with an installation",

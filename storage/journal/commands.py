@@ -4,7 +4,8 @@
 storage, but tried again until they are committed. All others are answered with the error at once.
 """
 
-from typing import ClassVar
+from collections.abc import Callable
+from typing import Any, ClassVar
 from uuid import UUID
 
 from attrs import frozen
@@ -270,11 +271,64 @@ class StopNode(Command):
 
 
 @frozen
+class CreateToken(Command):
+    """Command: let a new API key in, of which only the `hash` is kept; answered with its record."""
+
+    name: str
+    role: str
+    hash: str
+    expires_at: int | None = None
+
+
+@frozen
+class RevokeToken(Command):
+    """Command: let the API key of this name in no more; answered with its record."""
+
+    name: str
+
+
+@frozen
+class IdempotencyKey:
+    """Under what the answer to a request is kept, so that the request is done once however often it comes.
+
+    `id` stands for caller, address and key, `fingerprint` for what is asked; `encode` makes the answer into what is
+    kept.
+    """
+
+    id: str
+    fingerprint: str
+    encode: Callable[[Any], str]
+
+
+@frozen
+class Kept:
+    """The answer to a command that came with an idempotency key: as it is kept, and whether it was there already."""
+
+    text: str
+    replayed: bool
+
+
+@frozen
+class OnBehalf(Command):
+    """Command: do this for `by`, whose name is written down with it; with a key it is answered with Kept."""
+
+    command: Command
+    by: str
+    request: str | None = None
+    key: IdempotencyKey | None = None
+
+    @property
+    def weight(self) -> int:
+        """Return the weight of what is to be done."""
+        return self.command.weight
+
+
+@frozen
 class Prune(Command):
     """Command: delete this history, as far as it may go; answered with Pruned.
 
-    `omissions` are ids, `schedules` those of which nothing but the row is left, `nodes` boots, and `events` the first
-    and the last of a row of them.
+    `omissions` are ids, `schedules` those of which nothing but the row is left, `nodes` boots, `events` the first and
+    the last of a row of them, and `audit` ids of entries.
     """
 
     instances: tuple[UUID, ...] = ()
@@ -282,9 +336,11 @@ class Prune(Command):
     schedules: tuple[str, ...] = ()
     nodes: tuple[UUID, ...] = ()
     events: tuple[int, int] | None = None
+    audit: tuple[UUID, ...] = ()
 
     @property
     def weight(self) -> int:
         """Return about how many rows go, not counting what instances said."""
         events = 0 if self.events is None else self.events[1] - self.events[0] + 1
-        return len(self.instances) + len(self.omissions) + len(self.schedules) + len(self.nodes) + events
+        named = (self.instances, self.omissions, self.schedules, self.nodes, self.audit)
+        return sum(map(len, named)) + events

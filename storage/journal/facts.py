@@ -203,6 +203,38 @@ class ScheduleChanged(Fact):
 
 
 @frozen
+class TokenCreated(Fact):
+    """Event: an API key was made; its hash is for those who let callers in, and is not in the event's row."""
+
+    type: ClassVar[str] = "token.created"
+
+    id: UUID
+    name: str
+    role: str
+    hash: str
+    expires_at: int | None
+
+    def data(self) -> bytes:
+        """Return name, role and end."""
+        expires = None if self.expires_at is None else format_instant(self.expires_at)
+        return _json(name=self.name, role=self.role, expires_at=expires)
+
+
+@frozen
+class TokenRevoked(Fact):
+    """Event: an API key is not let in any more."""
+
+    type: ClassVar[str] = "token.revoked"
+
+    id: UUID
+    name: str
+
+    def data(self) -> bytes:
+        """Return the name."""
+        return _json(name=self.name)
+
+
+@frozen
 class NodeSaid(Fact):
     """Event: something about the node itself, such as `clock.jumped`."""
 
@@ -238,6 +270,7 @@ class Pruned:
     schedules: int = 0
     nodes: int = 0
     events: int = 0
+    audit: int = 0
 
     def __add__(self, other: "Pruned") -> "Pruned":
         """Add up two answers."""

@@ -8,6 +8,7 @@ was lost is settled by reading back the number that each transaction leaves in t
 import logging
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from itertools import groupby
 from typing import Any
 
@@ -21,8 +22,21 @@ from callsheet.logs import told
 from callsheet.tasks import Task
 from storage.database import Database, NodeIdentity
 from storage.failures import at_fault, connection_lost, meaning_of, translated
-from storage.journal import backfills, cancels, claims, commands, ends, prune, recovery, schedules, skips, starts
-from storage.journal.commands import Command
+from storage.journal import (
+    backfills,
+    cancels,
+    claims,
+    commands,
+    ends,
+    prune,
+    recovery,
+    schedules,
+    skips,
+    starts,
+    tokens,
+)
+from storage.journal.callers import once
+from storage.journal.commands import Command, OnBehalf
 from storage.journal.facts import Fact
 from storage.journal.settling import settle
 from storage.journal.work import Mismatch, Work
@@ -50,6 +64,8 @@ _HANDLERS: dict[type[Command], Callable[[Work, Any], Any]] = {
     commands.SkipDue: skips.skip_due,
     commands.UnskipDue: skips.unskip_due,
     commands.BackfillSchedule: backfills.backfill_schedule,
+    commands.CreateToken: tokens.create_token,
+    commands.RevokeToken: tokens.revoke_token,
     commands.Recover: recovery.recover,
     commands.Drain: recovery.drain,
     commands.StopNode: recovery.stop_node,
@@ -130,7 +146,7 @@ class Journal:
     def apply(self, batch: list[Command]) -> Applied:
         """Apply all commands in order; Unavailable means that those without a verdict have changed nothing."""
         whole = Applied()
-        for _, group in groupby(batch, key=lambda command: isinstance(command, _BY_ENTITY)):
+        for _, group in groupby(batch, key=lambda command: isinstance(asked(command), _BY_ENTITY)):
             try:
                 applied = self._apply_together(list(group))
             except CallsheetError as error:
@@ -165,7 +181,7 @@ class Journal:
                 )
                 plain = evolve(command, outcome="failed", error=ends.NOT_WRITABLE, state=None, may_retry=False)
                 return self._apply_together([plain])
-        kind = type(command).__name__
+        kind = type(asked(command)).__name__
         log.error("command failed: %s", kind, exc_info=error, extra=told("command.failed", command=kind))
         return Applied([Verdict(error=error)])
 
@@ -262,10 +278,17 @@ class Interrupted(CallsheetError):
 
 
 def _verdict(work: Work, command: Command) -> Verdict:
+    inner = asked(command)
+    do = partial(_HANDLERS[type(inner)], work, inner)
     try:
-        return Verdict(_HANDLERS[type(command)](work, command))
+        return Verdict(once(work, command, do) if isinstance(command, OnBehalf) else do())
     except CallsheetError as error:
         return Verdict(error=error)
+
+
+def asked(command: Command) -> Command:
+    """Return what is to be done, whoever asks for it."""
+    return command.command if isinstance(command, OnBehalf) else command
 
 
 def _raise_meaning(error: Exception) -> None:

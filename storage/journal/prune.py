@@ -16,6 +16,7 @@ _OMISSIONS = (
 )
 _BARE = f"SELECT s.id FROM schedule s WHERE s.id IN ({{marks}}) AND {IS_BARE}"
 _EVENTS = "DELETE FROM event WHERE id >= ? AND id <= ?"
+_AUDIT = "DELETE FROM audit WHERE id IN ({marks})"
 _NODES = "DELETE FROM node WHERE boot IN ({marks}) AND stopped_at IS NOT NULL AND boot <> ?"
 
 
@@ -28,6 +29,7 @@ def prune(work: Work, command: Prune) -> Pruned:
         schedules=_forget(work, command.schedules),
         nodes=_delete(work, _NODES, command.nodes, work.boot),
         events=0 if command.events is None else int(work.execute(_EVENTS, *command.events).rowcount),
+        audit=_delete(work, _AUDIT, command.audit),
     )
 
 

@@ -141,7 +141,7 @@ def _settle_running(work: Work, command: DeleteSchedule) -> list[str]:
     """Cancel what is queued (a retry is a firing, too) and, when asked, what runs; return the URIs that still run."""
     rows = work.all("SELECT id FROM instance WHERE schedule = ? AND state = 'running'", command.id)
     states = UNFINISHED if command.cancel_running else ("queued",)
-    cancel_unfinished(work, command.id, "api", "schedule deleted", states)
+    cancel_unfinished(work, command.id, work.by, "schedule deleted", states)
     upstream_deleted(work, command.id)
     return [str(instance_uri(work.dialect.uuid(row[0]))) for row in rows]
 

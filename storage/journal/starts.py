@@ -181,7 +181,7 @@ def _by_overlap(work: Work, schedule: str, overlap: str) -> bool:
     if overlap == "skip":
         raise Refused(f"An instance of {schedule!r} still goes on: {uri}.", blocked_by=uri)
     if overlap == "replace":
-        cancel_unfinished(work, schedule, "api", "replaced by a run by hand", UNFINISHED)
+        cancel_unfinished(work, schedule, work.by, "replaced by a run by hand", UNFINISHED)
         return True
     waiting = first_of(work, schedule_line(schedule))
     if waiting is not None:

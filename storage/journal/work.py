@@ -57,6 +57,7 @@ class Work:
     boot: UUID
     draining: bool = False  # this node is stopping: nothing may begin any more
     most_running: int | None = None  # of all tasks together
+    by: str = "api"  # who asked for the command at hand
     over: list[Over] = field(factory=list)
     stirred: dict[str, None] = field(factory=dict)  # lines that somebody joined who may be first
     free: dict[str, int] = field(factory=dict)  # line -> how many more may begin, see turns.py
@@ -67,6 +68,7 @@ class Work:
     _ends: list[Row] = field(factory=list)
     _outputs: list[Row] = field(factory=list)
     _logs: list[Row] = field(factory=list)
+    _audit: list[Row] = field(factory=list)
     _told: int = 0
 
     def insert_instance(self, row: Row, tags: Iterable[str] = ()) -> None:
@@ -86,6 +88,10 @@ class Work:
     def insert_log(self, row: Row) -> None:
         """Add a line of log: instance, seq, at, level, text, fields."""
         self._logs.append(row)
+
+    def insert_audit(self, row: Row) -> None:
+        """Add an entry of the audit: id, at, caller, action, schedule, instance, data."""
+        self._audit.append(row)
 
     def execute(self, sql: str, *values: Any) -> Any:
         """Run one statement, with `?` for parameters, and return the cursor."""
@@ -113,6 +119,7 @@ class Work:
     def finish(self) -> None:
         """Write what is left and the events of all facts: nothing may follow but the commit."""
         self.flush()
+        self._insert("audit", "id, at, caller, action, schedule, instance, data", self._audit)
         rows: list[Row] = [
             (self.now, fact.type, *fact.about, fact.data().decode()) for fact in self.facts[self._told :]
         ]

@@ -233,7 +233,17 @@ def old_nodes(database: Database, keep: Keep, now: int, _: int | None) -> Found[
     return Found((Prune(nodes=tuple(found)),) if found else (), None)
 
 
-WALKS: tuple[Walk, ...] = (old_instances, of_schedules, old_omissions, old_events, old_nodes)
+def old_audit(database: Database, keep: Keep, now: int, after: UUID | None) -> Found[UUID]:
+    """Look at the oldest entries of the audit, which are kept for as long as instances are."""
+    if keep.age is None:
+        return Found((), None)
+    values = after or _FIRST_ID, lowest_id(now - keep.age), HEAVY
+    sql = "SELECT id FROM audit WHERE id > ? AND id < ? ORDER BY id LIMIT ?"
+    found = read(database, lambda db: [as_uuid(db, row[0]) for row in rows(db, sql, *values)])
+    return Found((Prune(audit=tuple(found)),) if found else (), found[-1] if len(found) == HEAVY else None)
+
+
+WALKS: tuple[Walk, ...] = (old_instances, of_schedules, old_omissions, old_events, old_nodes, old_audit)
 
 
 def _weighed(db: Database, instances: list[Any]) -> list[tuple[UUID, int]]:

@@ -2,7 +2,7 @@ import pytest
 
 from callsheet.errors import RefusedToStart
 from callsheet.instants import DAY
-from callsheet.settings import DEFAULT_DATABASE, Settings, read_settings
+from callsheet.settings import DEFAULT_DATABASE, Settings, read_settings, secret_of
 
 
 def test_without_anything_the_defaults_are_safe():
@@ -37,6 +37,9 @@ def test_every_setting_can_come_from_the_environment():
         "CALLSHEET_KEEP_EVENTS": "off",
         "CALLSHEET_LOG_LEVEL": "warning",
         "CALLSHEET_ACCESS_LOG": "1",
+        "CALLSHEET_API_KEY": "a-key-of-some-length",
+        "CALLSHEET_API_KEY_FILE": "/run/secrets/key",
+        "CALLSHEET_RATE_LIMIT": "50/s",
     }
     assert read_settings({}, environment) == Settings(
         "0.0.0.0",
@@ -56,6 +59,9 @@ def test_every_setting_can_come_from_the_environment():
         None,
         "warning",
         True,
+        "a-key-of-some-length",
+        "/run/secrets/key",
+        50.0,
     )
     assert len(environment) == len(Settings.__annotations__)
 
@@ -91,6 +97,9 @@ def test_a_switch_takes_the_usual_words(text, flag):
         ("keep_last", "1.5", 'must be a number of runs, or "off"'),
         ("keep_last", "-1", 'must be a number of runs, or "off"'),
         ("keep_events", "all", 'must be a duration like "90d", or "off"'),
+        ("rate_limit", "often", "must be requests a second"),
+        ("rate_limit", "0", "must be requests a second"),
+        ("rate_limit", "1/m", "must be requests a second"),
     ],
 )
 def test_what_is_wrong_is_named_by_flag_and_variable(name, value, sentence):
@@ -111,3 +120,34 @@ def test_history_is_kept_for_a_quarter_and_events_for_a_week_unless_told_otherwi
 def test_off_and_0_keep_history_for_ever(word):
     settings = read_settings({"keep_for": word, "keep_events": word, "keep_last": word.rstrip("s")}, {})
     assert (settings.keep_for, settings.keep_last, settings.keep_events) == (None, None, None)
+
+
+@pytest.mark.parametrize(("text", "rate"), [("100", 100.0), ("100/s", 100.0), ("0.5/s", 0.5), ("off", None)])
+def test_a_rate_is_a_number_a_second_or_off(text, rate):
+    assert read_settings({}, {"CALLSHEET_RATE_LIMIT": text}).rate_limit == rate
+
+
+def test_a_key_is_read_from_its_file_and_shown_nowhere(tmp_path):
+    secret = "a-key-of-some-length"
+    (tmp_path / "key").write_text(secret + "\n")
+
+    assert secret_of(Settings()) is None
+    assert secret_of(Settings(api_key=secret)) == secret
+    assert secret_of(Settings(api_key_file=str(tmp_path / "key"))) == secret
+    assert secret not in repr(Settings(api_key=secret))
+
+
+@pytest.mark.parametrize("content", ["", "short", "with spaces in it, which no header likes", "schlüssel-schlüssel"])
+def test_a_key_that_is_none_is_refused_and_not_shown(tmp_path, content):
+    (tmp_path / "key").write_text(content)
+
+    with pytest.raises(RefusedToStart, match="at least 16 visible ASCII characters") as caught:
+        secret_of(Settings(api_key_file=str(tmp_path / "key")))
+    assert not content or content not in str(caught.value)
+
+
+def test_a_file_that_is_not_there_and_two_keys_are_refused():
+    with pytest.raises(RefusedToStart, match="cannot be read"):
+        secret_of(Settings(api_key_file="/nowhere/key"))
+    with pytest.raises(RefusedToStart, match="both set"):
+        secret_of(Settings(api_key="a-key-of-some-length", api_key_file="/nowhere/key"))

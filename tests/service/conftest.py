@@ -49,6 +49,7 @@ class Service:
     errors: list[str] = field(factory=list)
     readers: list[threading.Thread] = field(factory=list)
     url: str = ""
+    headers: dict[str, str] = field(factory=dict)  # sent with every request
 
     @property
     def port(self) -> int:
@@ -60,7 +61,7 @@ class Service:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
         try:
             headers = {} if body is None else {"Content-Type": "application/json"}
-            connection.request(method, path, None if body is None else json.dumps(body), headers)
+            connection.request(method, path, None if body is None else json.dumps(body), headers | self.headers)
             response = connection.getresponse()
             data = response.read()
         finally:

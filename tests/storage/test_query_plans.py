@@ -7,6 +7,7 @@ database itself. `BOUNDED` lists the few that may read more than an index tells 
 import json
 import re
 from itertools import product
+from uuid import UUID
 
 import pytest
 from attrs import evolve
@@ -20,16 +21,20 @@ from storage.journal.commands import (
     BackfillSchedule,
     CancelInstance,
     CancelInstances,
+    CreateToken,
     DeleteSchedule,
+    IdempotencyKey,
     KeepLog,
     KeepOutput,
     MarkStuck,
+    OnBehalf,
     PatchSchedule,
     PauseSchedule,
     PlanChange,
     Prune,
     RerunInstance,
     ResumeSchedule,
+    RevokeToken,
     SkipDue,
     Start,
     StartInstances,
@@ -38,12 +43,14 @@ from storage.journal.commands import (
     UnskipDue,
 )
 from storage.queries import history, invariants
+from storage.queries.audit import AuditFilter, list_audit
 from storage.queries.explain import explain
 from storage.queries.instances import Filter, first_outputs, list_instances, list_log, list_outputs, unfinished
 from storage.queries.ledger import ledger
 from storage.queries.nodes import list_nodes
 from storage.queries.schedules import count_schedules, has_schedule, list_schedules, upcoming_of, upcoming_of_all
 from storage.queries.stats import stats
+from storage.queries.tokens import list_tokens, standing_tokens
 
 BOUNDED = {
     "FROM node": "one row for each boot",
@@ -51,8 +58,21 @@ BOUNDED = {
     "SELECT state, count(*) FROM schedule": "once at the start, from an index alone",
     "SELECT o.fate, sum(o.count) FROM omission": "figures that are asked for; omissions are few rows",
     "FROM known_task": "one row for each task in the code",
+    "FROM token": "one row for each key that was ever made",
 }
-GROWING = ("schedule", "schedule_tag", "instance", "instance_tag", "output", "log", "omission", "task_state", "event")
+GROWING = (
+    "schedule",
+    "schedule_tag",
+    "instance",
+    "instance_tag",
+    "output",
+    "log",
+    "omission",
+    "task_state",
+    "event",
+    "audit",
+    "idempotency",
+)
 
 
 @task(max_running=1)
@@ -126,8 +146,19 @@ def work(bench):
     plan_ahead(bench)
     bench.ask(DeleteSchedule("noop", cancel_running=True))
     bench.put("noop")
+    call(bench)
     clear_away(bench)
     bench.ask(StopNode())
+
+
+def call(bench):
+    """Make and revoke keys, and start under an idempotency key twice, and once more when that has been forgotten."""
+    for command in (CreateToken("a", "viewer", "hash"), RevokeToken("a")):
+        bench.ask(OnBehalf(command, "ada"))
+    start = StartInstances((Start("noop", b"null"),))
+    for hours in (0, 0, 25):
+        bench.clock.move(hours * 3600)
+        bench.ask(OnBehalf(start, "ada", key=IdempotencyKey("id", "fingerprint", str)))
 
 
 def plan_ahead(bench):
@@ -152,7 +183,8 @@ def clear_away(bench):
     bench.put("bare")
     bench.ask(DeleteSchedule("bare"))
     ended = [one.id for one in bench.instances(states=OUTCOMES)]
-    gone = bench.ask(Prune(tuple(ended[-2:]), (1, 2), ("noop", "bare"), (bench.journal._node.boot,), (1, 2)))
+    boots, nobody = (bench.journal._node.boot,), (UUID(int=0),)
+    gone = bench.ask(Prune(tuple(ended[-2:]), (1, 2), ("noop", "bare"), boots, (1, 2), nobody))
     assert (gone.instances, gone.schedules, gone.events) == (2, 1, 2)
     for walk in invariants.WALKS:
         invariants.check_slice(bench.database, walk)
@@ -176,6 +208,10 @@ def look(bench):
     unfinished(database)
     list_nodes(database)
     count_schedules(database)
+    list_tokens(database, 50, None)
+    standing_tokens(database)
+    for by, action, schedule, since in product((None, "ada"), (None, "token.create"), (None, "s"), (None, 1)):
+        list_audit(database, AuditFilter(by, action, schedule, since, None), 50, None)
     has_schedule(database, "noop")
     upcoming_of(database, "noop", 50)
     upcoming_of_all(database, 50, None)
@@ -226,6 +262,9 @@ INSERT INTO instance_tag SELECT 'tag' || mod(row_number() OVER (), 5), id FROM i
 INSERT INTO output SELECT id, n, 1, '1' FROM instance, generate_series(10, 11) n;
 INSERT INTO log SELECT id, n, 1, 'info', '1' FROM instance, generate_series(10, 11) n;
 INSERT INTO task_state SELECT 'key' || n, '{}', 1, gen_random_uuid(), n FROM generate_series(1, 2000) n;
+INSERT INTO idempotency SELECT 'id' || n, 'f', 'a', n FROM generate_series(1, 4000) n;
+INSERT INTO audit SELECT gen_random_uuid(), n, 'caller' || mod(n, 9), 'action' || mod(n, 9), 's' || mod(n, 3000) + 1,
+    NULL, '{}' FROM generate_series(1, 8000) n;
 INSERT INTO event (at, type, data) SELECT n, 'instance.ended', '{}' FROM generate_series(1, 8000) n;
 """
 
@@ -241,7 +280,7 @@ def explained_by_postgres(bench, sql):
 
 def is_choice(sql):
     """Tell whether PostgreSQL may choose by its statistics to sort the few rows of what is rarer."""
-    return "_tag t JOIN" in sql or "state = 'queued'" in sql
+    return "_tag t JOIN" in sql or "state = 'queued'" in sql or "caller = ? AND action" in sql
 
 
 def faults(node, *, limited, may_sort):

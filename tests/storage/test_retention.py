@@ -12,9 +12,11 @@ from callsheet.retention import Keep
 from callsheet.tasks import Registry
 from storage.journal.commands import (
     CancelInstance,
+    CreateToken,
     DeleteSchedule,
     KeepLog,
     KeepOutput,
+    OnBehalf,
     Prune,
     RerunInstance,
     Start,
@@ -22,11 +24,13 @@ from storage.journal.commands import (
 )
 from storage.journal.facts import Pruned
 from storage.queries import history
+from storage.queries.audit import AuditFilter, list_audit
 from storage.queries.history import HEAVY, WALKS
 from storage.queries.instances import Filter, list_instances, list_log, list_outputs
 from storage.queries.invariants import check_all
 from storage.queries.ledger import ledger
 from storage.queries.nodes import list_nodes
+from storage.queries.tokens import standing_tokens
 
 
 def find(bench, keep):
@@ -329,6 +333,26 @@ def test_boots_that_are_long_over_go_and_ours_stays(bench):
     assert sweep(bench, age=50).nodes == 1
     (ours,) = list_nodes(bench.database).items
     assert ours.boot == bench.instance(bench.start().id).boot
+
+
+def test_the_audit_goes_by_age_as_instances_do(bench):
+    for name in ("a", "b"):
+        bench.ask(OnBehalf(CreateToken(name, "viewer", f"hash of {name}"), "ada"))
+        bench.clock.move(100)
+
+    assert sweep(bench, last=1).audit == 0
+    assert sweep(bench, age=150).audit == 1
+    (kept,) = list_audit(bench.database, AuditFilter(), 10, None).items
+    assert "hash" not in kept.data
+    assert '"b"' in kept.data
+    assert len(standing_tokens(bench.database)) == 2
+
+
+def test_the_audit_goes_page_by_page(bench):
+    bench.journal.apply([OnBehalf(StartInstances((Start("noop", b"null"),)), "ada")] * (HEAVY + 1))
+    bench.clock.move(100)
+
+    assert sweep(bench, age=50).audit == HEAVY + 1
 
 
 def test_no_order_deletes_more_than_a_few_hundred_rows(bench):

@@ -27,6 +27,7 @@ from storage.door import ThreadDoor
 from storage.journal.commands import Claim
 from storage.journal.journal import Journal
 from web.app import create_app
+from web.gate import Gate
 from web.openapi import document
 from web.site import Site
 from web.worker import Limits, serve
@@ -172,6 +173,8 @@ class Api:
     engine: Engine
     database: Database
     door: ThreadDoor
+    site: Site
+    gate: Gate
     clock: AheadClock = field(factory=AheadClock)
     lag: float = 0.0
     simulator: Simulator | None = None
@@ -196,6 +199,12 @@ class Api:
             while not holds(found := (await self.get(uri)).json()):
                 await trio.sleep(0.002)
         return found
+
+    async def counted(self, event, times):
+        """Wait until an event was counted so many times: what can be read already is counted a moment later."""
+        with trio.fail_after(20):
+            while self.engine.meter.facts[event] < times:
+                await trio.sleep(0.002)
 
     async def wrong(self, request, status=422):
         """Send a request that is to be refused; return the pointers of its problem, in order."""
@@ -255,8 +264,11 @@ def registry():
 
 
 @asynccontextmanager
-async def service(url, limits=LIMITS, rules=RULES):
-    """Run the service on a database; stops in order at the end, like the real one."""
+async def service(url, limits=LIMITS, rules=RULES, gate=None, extend=None):
+    """Run the service on a database; stops in order at the end, like the real one.
+
+    `extend` may add routes to the app before it serves.
+    """
     clock, ids, tasks = AheadClock(), IdMaker(), registry()
     database = open_database(url, clock.now())
     database.db.disconnect()
@@ -266,7 +278,7 @@ async def service(url, limits=LIMITS, rules=RULES):
         await door.write(journal.register)
         async with trio.open_nursery() as nursery:
             running = await nursery.start(engine, journal, door, tasks, clock, rules, None)
-            api = await _open(nursery, running, database, door, tasks, clock, limits)
+            api = await _open(nursery, running, database, door, tasks, clock, limits, gate or Gate(), extend)
             with captured():
                 async with api.http:
                     yield api
@@ -285,9 +297,11 @@ async def service(url, limits=LIMITS, rules=RULES):
 CONTRACT = {"response": [keep_the_contract]}  # every answer that any of these tests gets
 
 
-async def _open(nursery, running, database, door, tasks, clock, limits):
+async def _open(nursery, running, database, door, tasks, clock, limits, gate, extend):
     site = Site(running, database, door, tasks, clock, "n1", lambda: api.lag)
-    app = create_app(site, insecure=False)
+    app = create_app(site, insecure=False, gate=gate)
+    if extend is not None:
+        extend(app)
     start = partial(
         serve, app, host="127.0.0.1", port=0, shutdown=trio.Event(), limits=limits, live=site.traffic.connections
     )
@@ -295,7 +309,7 @@ async def _open(nursery, running, database, door, tasks, clock, limits):
     # Plain HTTP needs no certificates, and reading them takes longer than all the rest.
     many = httpx2.Limits(max_connections=None)
     http = httpx2.AsyncClient(base_url=url, timeout=20, limits=many, verify=False, event_hooks=CONTRACT)
-    api = Api(url, http, running, database, door, clock, simulator=site.simulator)
+    api = Api(url, http, running, database, door, site, gate, clock, simulator=site.simulator)
     return api
 
 

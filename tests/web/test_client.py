@@ -6,10 +6,20 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 import trio
-from msgspec import Struct
+from msgspec import UNSET, Struct
 
 from callsheet import AsyncClient, Client, Out, task
-from callsheet.client import Conflict, Invalid, NotFound, PreconditionFailed, RunFailed, Unreachable, WaitTimeout
+from callsheet.client import (
+    Conflict,
+    Forbidden,
+    Invalid,
+    NotFound,
+    PreconditionFailed,
+    RunFailed,
+    Unauthorized,
+    Unreachable,
+    WaitTimeout,
+)
 
 TICK = {"cron": "0 2 * * *", "timezone": "Europe/Berlin"}
 
@@ -215,6 +225,26 @@ async def test_the_same_works_in_a_thread(api):
             return done.outputs, listed, followed, [node.name for node in client.nodes()]
 
     assert await trio.to_thread.run_sync(main) == (["hi", "hi"], ["nightly"], ["hi", "hi"], ["n1"])
+
+
+async def test_keys_are_made_listed_and_revoked_and_the_audit_tells(client):
+    made = await client.create_token("boss", "admin", timedelta(days=1))
+    assert (made.state, str(made.token)[:4]) == ("active", "csk_")
+    with pytest.raises(Unauthorized):
+        await client.stats()  # from the first key on, everybody needs one
+
+    async with AsyncClient(client.url, token=str(made.token), environment={}) as boss:
+        viewer = await boss.create_token("viewer", "viewer", datetime.now(UTC) + timedelta(days=1))
+        async with AsyncClient(client.url, token=str(viewer.token), environment={}) as other:
+            assert await other.upcoming() == []
+            with pytest.raises(Forbidden, match="operator"):
+                await other.tasks.start("quick")
+        await boss.revoke_token("viewer")
+        listed = [(one.name, one.state, one.token) async for one in boss.tokens()]
+        assert listed == [("viewer", "revoked", UNSET), ("boss", "active", UNSET)]
+        assert [one.action async for one in boss.audit(by="boss")] == ["token.revoke", "token.create"]
+        started = await boss.tasks.start("quick")
+        assert (await boss.instances.wait(started, 20)).outcome == "succeeded"
 
 
 async def test_the_future_is_simulated(client):

@@ -24,6 +24,7 @@ async def scrape(api):
 async def test_runs_are_counted_by_task_and_outcome_once_they_are_over(api):
     for name in ("quick", "quick", "failing"):
         await api.over(await api.start(name))
+    await api.counted("instance.ended", 3)
     await api.until(await api.start("sleeper"), lambda found: found["state"] == "running")
     found = await scrape(api)
 
@@ -92,6 +93,7 @@ async def test_counters_are_told_while_the_database_is_away(api, monkeypatch):
         raise Unavailable("The database does not answer in time.")
 
     await api.over(await api.start("quick"))
+    await api.counted("instance.ended", 1)
     with monkeypatch.context() as outage:
         outage.setattr(api.door, "read", away)
         found = await scrape(api)

@@ -10,6 +10,7 @@ from callsheet.models import Schedule
 from web.app import create_app
 from web.documented import contract_of
 from web.openapi import document
+from web.roles import OPEN
 
 
 def test_the_document_is_valid():
@@ -40,3 +41,26 @@ def test_a_schedule_has_the_fields_that_its_definition_knows():
     assert set(bodies.ScheduleDocument.__struct_fields__) == {*FIELDS, "id"}
     assert set(bodies.SchedulePatch.__struct_fields__) == {*FIELDS, "id"}
     assert set(Schedule.__struct_fields__) == {*FIELDS, *READ_ONLY}
+
+
+def test_it_tells_where_keys_and_headers_hold():
+    paths = document(create_app(None, insecure=False))["paths"]
+    takes = {
+        (method, path): {one["name"] for one in found["parameters"] if one["in"] == "header"}
+        for path, operations in paths.items()
+        for method, found in operations.items()
+    }
+    waits = {place for place, names in takes.items() if "Prefer" in names}
+    unchanging = {("post", "/v1/schedules/preview"), ("post", "/v1/simulate")}
+
+    assert {place for place, names in takes.items() if "Idempotency-Key" not in names} == unchanging | {
+        place for place in takes if place[0] == "get"
+    }
+    assert waits == {
+        ("post", "/v1/instances"), ("post", "/v1/instances/{uuid}/rerun"), ("post", "/v1/schedules/{id}/trigger"),
+    }  # fmt: skip
+    assert all({"200", "202"} <= paths[path][method]["responses"].keys() for method, path in waits)
+    for path, operations in paths.items():
+        for found in operations.values():
+            assert ({"401", "403", "429"} <= found["responses"].keys()) == (path not in OPEN)
+            assert (found.get("security") == []) == (path in OPEN)
