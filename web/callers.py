@@ -7,7 +7,7 @@ from msgspec import Meta
 from quart import Blueprint, Response
 
 from callsheet import bodies, models
-from callsheet.errors import FieldError
+from callsheet.errors import FieldError, Refused
 from callsheet.instants import parse_duration
 from callsheet.tokens import ROLES, check_name, hash_of, new_token
 from storage.journal.audit import ACTIONS
@@ -18,6 +18,7 @@ from storage.records import TokenRecord
 from web import representations as show
 from web.asking import Fields, Query, body_object, choice_of, instant, no_query
 from web.documented import PAGED, documented
+from web.gate import KEYLESS, caller_at_hand
 from web.replies import Reply, reply
 from web.site import site
 
@@ -40,7 +41,7 @@ async def tokens() -> Response:
 
 
 @callers.post("/v1/tokens")
-@documented({201: models.Token}, body=bodies.NewToken)
+@documented({201: models.Token}, body=bodies.NewToken, problems=(409,))
 async def create() -> Response:
     """Make an API key; it is in this answer and nowhere else, not even in the answer kept for an idempotency key."""
     no_query()
@@ -54,6 +55,8 @@ async def create() -> Response:
     fields.close()
     assert name is not None
     assert role is not None
+    if role != "admin" and caller_at_hand() is KEYLESS:
+        raise Refused("The first key must be an admin's: once there is one, nobody else could make another.")
     secret = new_token()
     made = await site().change(
         CreateToken(name, role, hash_of(secret), expires_at or expires_in), partial(_made, now=now)

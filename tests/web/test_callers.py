@@ -145,3 +145,9 @@ async def test_the_audit_is_found_by_caller_action_schedule_and_time(api_on_each
     assert len(await audit(api, until=middle, since="2020-01-01T00:00:00Z")) == 3
     assert told(await api.walk("/v1/audit", 1, by="ada"))[::-1] == told(await audit(api, by="ada"))
     assert await api.wrong(api.get("/v1/audit?action=nothing&colour=red")) == ["#/action", "#/colour"]
+
+
+async def test_the_first_key_is_an_admin_s_or_nobody_could_make_another(api):
+    problem = api.problem(await api.post("/v1/tokens", json={"name": "ops", "role": "operator"}), 409)
+    assert "must be an admin's" in problem["detail"]
+    assert (await api.get("/v1/schedules")).status_code == 200

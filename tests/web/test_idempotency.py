@@ -94,7 +94,7 @@ async def test_a_key_belongs_to_one_address(api):
 
 async def test_a_key_belongs_to_one_caller(api):
     first = await api.post("/v1/instances", json=QUICK, headers=KEY)
-    secret = (await api.post("/v1/tokens", json={"name": "a", "role": "operator"})).json()["token"]
+    secret = (await api.post("/v1/tokens", json={"name": "a", "role": "admin"})).json()["token"]
     second = await api.post("/v1/instances", json=QUICK, headers=KEY | {"Authorization": f"Bearer {secret}"})
 
     assert first.json()["id"] != second.json()["id"]
