@@ -18,6 +18,7 @@ from callsheet.settings import Settings, read_settings
 
 FILE = "callsheet.toml"
 SECRETS = ("database",)  # may also lie in a file of their own, named by …_FILE; `api_key_file` is a setting itself
+KEY = ("api_key", "api_key_file")  # two settings that mean one
 OTHERS = ("CALLSHEET_CONFIG", "CALLSHEET_URL", "CALLSHEET_TOKEN", "CALLSHEET_TOKEN_FILE")  # not of `serve`
 
 _OF_KUBERNETES = re.compile(r"CALLSHEET_(\w+_)?(SERVICE_HOST|SERVICE_PORT\w*|PORT_\d+_(TCP|UDP)\w*)")
@@ -42,9 +43,15 @@ def load_settings(
     file = {} if path is None else _read(path)
     secret_files = _secret_files(environment, file)
     environment |= {f"CALLSHEET_{name.upper()}": _content(name, given) for name, given in secret_files.items()}
-    file = {name: value for name, value in file.items() if name in Settings.__annotations__}
+    passed_over = KEY if _has_key(flags, environment) else ()
+    file = {name: value for name, value in file.items() if name in Settings.__annotations__ and name not in passed_over}
     origins = {name: _origin(name, flags, environment, file, secret_files, path) for name in Settings.__annotations__}
     return Loaded(_merged(flags, environment, file, path), origins)
+
+
+def _has_key(flags: Mapping[str, object], environment: Mapping[str, str]) -> bool:
+    """Tell whether the key is given other than by the file, in either way: that goes before either way in the file."""
+    return any(flags.get(name) is not None or f"CALLSHEET_{name.upper()}" in environment for name in KEY)
 
 
 def variables() -> set[str]:

@@ -2,7 +2,7 @@ import pytest
 
 from callsheet.commands.config_command import masked
 from callsheet.errors import RefusedToStart
-from callsheet.settings import Settings
+from callsheet.settings import Settings, secret_of
 from callsheet.settings_file import load_settings, variables
 
 
@@ -109,6 +109,15 @@ def test_a_secret_may_lie_in_a_file_of_its_own(load, tmp_path):
         load(CALLSHEET_DATABASE_FILE=str(path))
     with pytest.raises(RefusedToStart, match="cannot be read"):
         load(CALLSHEET_DATABASE_FILE=str(tmp_path / "gone"))
+
+
+def test_the_key_of_an_admin_may_lie_in_a_file_that_the_file_of_settings_names(load, tmp_path):
+    path = tmp_path / "key"
+    path.write_text("a-key-of-some-length\n")
+
+    assert secret_of(load(f"api_key_file = '{path}'").settings) == "a-key-of-some-length"
+    assert secret_of(load(CALLSHEET_API_KEY_FILE=str(path)).settings) == "a-key-of-some-length"
+    assert secret_of(load(CALLSHEET_API_KEY="another-key-of-some-length").settings) == "another-key-of-some-length"
 
 
 def test_the_file_may_be_named(load, tmp_path):
