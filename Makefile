@@ -35,6 +35,7 @@ lint: $(VENV)/.lint ## Check style, types and the direction of imports
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/mypy tests/typing
 	$(BIN)/lint-imports
 
 format: $(VENV)/.lint ## Format the code

@@ -1,4 +1,4 @@
-"""callsheet, a scheduler service: this is all that the author of a task needs to import.
+"""callsheet, a scheduler service: this is all that authors of tasks, and of programs that start some, need to import.
 
 The names are loaded when first used, so that `callsheet --help` does not wait for Trio.
 """
@@ -7,16 +7,20 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from callsheet.client import AsyncClient, Client
     from callsheet.tasks import Out, Result, Retry, SyncOut, Task, run, run_sync, task
 
 __version__ = "0.1.0"
-__all__ = ["Out", "Result", "Retry", "SyncOut", "Task", "__version__", "run", "run_sync", "task"]
+__all__ = [
+    "AsyncClient", "Client", "Out", "Result", "Retry", "SyncOut", "Task", "__version__", "run", "run_sync", "task",
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> object:
     if name not in __all__:
         raise AttributeError(f"module 'callsheet' has no attribute {name!r}")
-    return getattr(importlib.import_module("callsheet.tasks"), name)
+    module = "callsheet.client" if name in ("AsyncClient", "Client") else "callsheet.tasks"
+    return getattr(importlib.import_module(module), name)
 
 
 def __dir__() -> list[str]:

@@ -1,34 +1,31 @@
-"""The command line: `callsheet serve`, `callsheet simulate`, `callsheet token`, `callsheet openapi`."""
+"""The command line: `callsheet serve`; the other commands are in `callsheet.commands`."""
 
 import argparse
-import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 
-from callsheet import __version__, token_command
+from callsheet import __version__
+from callsheet import commands as others
 from callsheet.errors import RefusedToStart
 from callsheet.logs import FORMATS, LEVELS
-from callsheet.settings import DEFAULT_DATABASE, RUN_WORKER, read_settings
+from callsheet.settings import DEFAULT_DATABASE, RUN_WORKER
+from callsheet.settings_file import load_settings
 from callsheet.timetable.zones import tzdata_version
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command and return its exit code: of serve 0 stopped as told, 78 refused to start, 70 gave up."""
+    """Run a command and return its exit code; of `serve`: 0 stopped as told, 78 refused to start, 70 gave up."""
     given = sys.argv[1:] if arguments is None else list(arguments)
     if given[:1] == [RUN_WORKER]:
         return _work(given[1:])
-    options = _parser().parse_args(given)
-    if options.command == "simulate":
-        from callsheet.virtual import command  # noqa: PLC0415 - as below
-
-        return command.run(options)
-    if options.command == "openapi":
-        return _print_openapi()
-    flags = vars(options)
-    if flags.pop("command") == "token":
-        return token_command.run(flags, os.environ)
+    parser = _parser([word for word in given if not word.startswith("-")][:1])
+    parsed, rest = parser.parse_known_args(given)
+    others.take_rest(parser, parsed, rest)
+    flags = vars(parsed)
+    if flags.pop("command") != "serve":
+        return int(parsed.run(parsed))
     try:
-        settings = read_settings(flags)
+        settings = load_settings(flags).settings
     except RefusedToStart as error:
         print(f"callsheet: {error}", file=sys.stderr)
         return 78
@@ -45,17 +42,7 @@ def _work(arguments: list[str]) -> int:
     return 0
 
 
-def _print_openapi() -> int:
-    import msgspec  # noqa: PLC0415 - as below
-
-    from web.app import create_app  # noqa: PLC0415
-    from web.openapi import document  # noqa: PLC0415
-
-    print(msgspec.json.format(msgspec.json.encode(document(create_app(None, insecure=False)))).decode())
-    return 0
-
-
-def _parser() -> argparse.ArgumentParser:
+def _parser(wanted: Container[str] = ()) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="callsheet", description="A scheduler service for typed Python tasks.")
     parser.add_argument("--version", action="version", version=f"callsheet {__version__} (tzdata {tzdata_version()})")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
@@ -97,33 +84,15 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument(
         "--rate-limit", metavar="N/s", help="requests a second of one caller, or off (2500/s, and twice that at once)"
     )
-    _add_simulate(commands)
-    token_command.add_parser(commands)
-    commands.add_parser("openapi", help="print the OpenAPI document of the API", description="Print it as JSON.")
+    serve.add_argument("--config", metavar="FILE", help="file of settings (callsheet.toml, if there is one)")
+    others.register(commands, serve, wanted)
+    parser.set_defaults(every_command=every_command)
     return parser
 
 
-def _add_simulate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    simulate = commands.add_parser(
-        "simulate",
-        help="tell what would happen",
-        description="Run what is planned on a clock that jumps, with stand-ins for the tasks. Nothing is changed.",
-    )
-    simulate.add_argument("--from", dest="start", metavar="TIME", help="where to begin: RFC 3339 (now)")
-    simulate.add_argument("--to", dest="end", metavar="TIME|DURATION", default="7d", help="where to end (7d)")
-    simulate.add_argument("--database", metavar="URL", help=f"read, never changed ({DEFAULT_DATABASE})")
-    simulate.add_argument(
-        "--tasks", action="append", metavar="MODULE|FILE", help="where your tasks are, for their limits"
-    )
-    simulate.add_argument("--seed", type=int, default=0, metavar="N", help="the same seed, the same answer (0)")
-    simulate.add_argument(
-        "--task-seconds", action="append", metavar="NAME=DURATION", help="how long a task or schedule takes"
-    )
-    simulate.add_argument("--resolution", metavar="DURATION", help="what lies closer together may happen together")
-    simulate.add_argument("--max-running", type=int, metavar="N", help="instances that may run at once (no limit)")
-    simulate.add_argument("--schedules", metavar="FILE", help="JSON: schedules to try, by id")
-    simulate.add_argument("-o", "--output", choices=("text", "json"), default="text", help="how to answer (text)")
-    simulate.add_argument("--plan", metavar="FILE", help=argparse.SUPPRESS)  # for the service
+def every_command() -> argparse.ArgumentParser:
+    """Return the parser with all commands loaded."""
+    return _parser(others.COMMANDS)
 
 
 if __name__ == "__main__":

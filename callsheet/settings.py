@@ -1,4 +1,4 @@
-"""What can be set from outside: flags over CALLSHEET_… variables over defaults."""
+"""What can be set from outside: flags over CALLSHEET_… variables over a file over defaults."""
 
 import os
 from collections.abc import Callable, Mapping
@@ -43,14 +43,18 @@ class Settings:
     rate_limit: float | None = 2500.0  # requests a second for each caller; None: no limit
 
 
-def read_settings(flags: Mapping[str, object], environment: Mapping[str, str] = os.environ) -> Settings:
-    """Merge flags (None: not given) with the environment; RefusedToStart names what is wrong."""
+def read_settings(
+    flags: Mapping[str, object], environment: Mapping[str, str] = os.environ, file: Mapping[str, object] | None = None
+) -> Settings:
+    """Merge flags (None: not given) with the environment and a file; RefusedToStart names what is wrong."""
     given: dict[str, object] = {}
     for name in Settings.__annotations__:
         variable = f"CALLSHEET_{name.upper()}"
         value = flags.get(name)
         if value is None and environment.get(variable):
             value = environment[variable]
+        if value is None and file is not None:
+            value = file.get(name)
         if value is not None:
             given[name] = _convert(name, value, variable)
     return Settings(**given)  # type: ignore[arg-type]

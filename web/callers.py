@@ -9,7 +9,7 @@ from quart import Blueprint, Response
 from callsheet import bodies, models
 from callsheet.errors import FieldError, Refused
 from callsheet.instants import parse_duration
-from callsheet.tokens import ROLES, check_name, hash_of, new_token
+from callsheet.tokens import KEYLESS, ROLES, check_name, hash_of, new_token
 from storage.journal.audit import ACTIONS
 from storage.journal.commands import CreateToken, RevokeToken
 from storage.queries.audit import AuditFilter, list_audit
@@ -18,7 +18,7 @@ from storage.records import TokenRecord
 from web import representations as show
 from web.asking import Fields, Query, body_object, choice_of, instant, no_query
 from web.documented import PAGED, documented
-from web.gate import KEYLESS, caller_at_hand
+from web.gate import caller_at_hand
 from web.replies import Reply, reply
 from web.site import site
 

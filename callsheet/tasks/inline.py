@@ -77,12 +77,12 @@ class _SyncBody(Protocol[TSent]):
     def __call__(self, _in: Any, out: SyncOut[TSent], /) -> object: ...
 
 
-_Runnable = Task[Any, TOut] | type[_Body[TOut]] | type[_SyncBody[TOut]]
+Runnable = Task[Any, TOut] | type[_Body[TOut]] | type[_SyncBody[TOut]]
 """A task, also as mypy sees a class one: it does not believe what a class decorator returns."""
 
 
 async def run(
-    task: _Runnable[TOut],
+    task: Runnable[TOut],
     input: object,  # noqa: A002 - its name everywhere else
     *,
     state: dict[str, Any] | None = None,
@@ -110,7 +110,7 @@ async def run(
 
 
 def run_sync(
-    task: _Runnable[TOut],
+    task: Runnable[TOut],
     input: object,  # noqa: A002 - its name everywhere else
     *,
     state: dict[str, Any] | None = None,

@@ -14,6 +14,7 @@ from callsheet.clock import WallClock
 from callsheet.definition import Definition, check_slug, define
 from callsheet.errors import CallsheetError, Invalid, RefusedToStart
 from callsheet.instants import parse_duration, parse_instant
+from callsheet.settings_file import load_settings
 from callsheet.simulation import Plan, check_span, read_durations
 from callsheet.tasks import Registry
 from callsheet.virtual.parts import in_processes
@@ -60,15 +61,15 @@ def _plan(options: Namespace) -> Plan:
     start = _checked("--from", lambda: now if options.start in (None, "now") else parse_instant(options.start))
     end = _checked("--to", lambda: _end(options.end, start))
     check_span(start, end)
+    settings = load_settings({"database": options.database, "tasks": options.tasks}).settings
     tasks = Registry()
-    tasks.load_builtin()
+    tasks.load_builtin(commands=settings.allow_commands)
     tasks.load_entry_points()
-    for spec in options.tasks or _several(os.environ.get("CALLSHEET_TASKS", "")):
+    for spec in settings.tasks:
         tasks.load(spec)
     resolution = None if options.resolution is None else _checked("--resolution", lambda: _length(options.resolution))
     given = read_durations(_given(options.task_seconds or []))
-    url = options.database or os.environ.get("CALLSHEET_DATABASE") or "sqlite:///callsheet-data/callsheet.db"
-    with open_read_only(url) as database:
+    with open_read_only(settings.database) as database:
         tried = _tried(options.schedules, tasks, start)
         return make_plan(
             database, tasks, start=start, end=end, seed=options.seed, resolution=resolution,
@@ -89,10 +90,6 @@ def _end(text: str, start: int) -> int:
 
 def _length(text: str) -> int:
     return parse_duration(float(text) if text.replace(".", "", 1).isdigit() else text)
-
-
-def _several(text: str) -> list[str]:
-    return [part.strip() for part in text.split(",") if part.strip()]
 
 
 def _given(pairs: list[str]) -> dict[str, Any]:

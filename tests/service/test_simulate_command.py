@@ -18,7 +18,8 @@ def simulate(tmp_path, database_url):
     """Run the command on the database of the test; return exit code, output and errors."""
 
     def run(*arguments, url=database_url):
-        command = [sys.executable, "-m", "callsheet", "simulate", "--database", url, *arguments]
+        place = [] if url is None else ["--database", url]
+        command = [sys.executable, "-m", "callsheet", "simulate", *place, *arguments]
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
         return done.returncode, done.stdout, done.stderr
 
@@ -132,3 +133,13 @@ def test_an_empty_postgres_database_is_refused(simulate, postgres_url):
     code, _, err = simulate(*SPAN, url=postgres_url)
 
     assert (code, err) == (78, "callsheet: The database is not callsheet's, or was never served.\n")
+
+
+def test_it_goes_by_the_file_of_settings_and_a_flag_goes_over_it(busy, simulate, tmp_path, database_url):
+    (tmp_path / "callsheet.toml").write_text("database = 'sqlite:///nowhere.db'")
+
+    assert simulate(*SPAN)[0] == 0
+    code, _, err = simulate(*SPAN, url=None)
+    assert (code, "nowhere.db" in err) == (78, True)
+    (tmp_path / "callsheet.toml").write_text(f"database = '{database_url}'")
+    assert simulate(*SPAN, url=None)[0] == 0

@@ -5,18 +5,21 @@ does, the command writes itself. The latter needs no key: whoever may write the 
 """
 
 import argparse
+import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from callsheet.client.connection import DEFAULT_URL
+from callsheet.commands import EPILOGUE
+from callsheet.commands.common import CONFLICT, FAILED, NOT_FOUND, UNREACHABLE, Arguments
 from callsheet.errors import CallsheetError, RefusedToStart
 from callsheet.instants import format_instant, parse_duration
-from callsheet.settings import Settings, read_settings, secret_of
+from callsheet.settings import Settings, secret_of
+from callsheet.settings_file import load_settings
 from callsheet.tokens import ROLES, check_name, hash_of, new_token
 
-NOT_FOUND, CONFLICT, UNREACHABLE, FAILED = 3, 4, 5, 1
-DEFAULT_URL = "http://127.0.0.1:8080"
 COLUMNS = ("name", "role", "state", "created_at", "created_by", "expires_at", "revoked_at")
 DOOR_SHUT = {401, 403}
 
@@ -31,19 +34,20 @@ class Failed(CallsheetError):
         self.code = code
 
 
-def add_parser(commands: Any) -> None:
-    """Add the command to the command line."""
-    parser = commands.add_parser("token", help="make, list and revoke API keys")
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the actions."""
+    parser.epilog = f"{EPILOGUE.removesuffix('.')}, 78 settings or database refused."
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
-    create = actions.add_parser("create", help="make a key and print it: it is shown this once")
+    create = _action(actions, "create", "make a key and print it: it is shown this once")
     create.add_argument(
         "--name", required=True, type=_argument(check_name), help="how its owner is called in the audit"
     )
     create.add_argument("--role", required=True, choices=ROLES, help="what it may do; each may do what the former may")
     create.add_argument("--expires", metavar="90d", type=_argument(parse_duration), help="for how long (for ever)")
-    actions.add_parser("list", help="list all keys, without the keys")
-    revoke = actions.add_parser("revoke", help="let a key in no more, from now on")
+    _action(actions, "list", "list all keys, without the keys")
+    revoke = _action(actions, "revoke", "let a key in no more, from now on")
     revoke.add_argument("name", help="the name of the key")
+    parser.set_defaults(run=run)
     for action in actions.choices.values():
         action.add_argument("--database", metavar="URL", help="the database of the service")
         action.add_argument(
@@ -53,12 +57,17 @@ def add_parser(commands: Any) -> None:
         )
 
 
-def run(flags: dict[str, Any], environment: Mapping[str, str]) -> int:
+def _action(actions: Any, name: str, help_: str) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = actions.add_parser(name, help=help_, description=f"{help_.capitalize()}.")
+    return parser
+
+
+def run(arguments: Arguments) -> int:
     """Do what the command line says; return the exit code."""
+    flags = vars(arguments)
     try:
-        settings = read_settings({"database": flags["database"]}, environment)
-        url = flags["url"] or environment.get("CALLSHEET_URL") or DEFAULT_URL
-        _act(flags, settings, url)
+        settings = load_settings({"database": flags["database"]}).settings
+        _act(flags, settings, flags["url"] or os.environ.get("CALLSHEET_URL") or DEFAULT_URL)
     except Failed as error:
         return _complain(error, error.code)
     except RefusedToStart as error:

@@ -1,0 +1,46 @@
+"""The commands beside `serve`, one module each; a module is loaded only when its command is called."""
+
+import argparse
+import importlib
+from collections.abc import Container, Sequence
+from typing import Any
+
+COMMANDS = {
+    "dev": "run the service, and start it again whenever a task file is saved",
+    "task": "list the tasks, and run them",
+    "schedule": "list, make and change schedules",
+    "instance": "look at runs, follow and cancel them",
+    "events": "follow what happens",
+    "simulate": "tell what would happen",
+    "token": "make, list and revoke API keys",
+    "apply": "make the schedules be what a file says",
+    "import": "turn a crontab into schedules",
+    "doctor": "look for what could be wrong with an installation",
+    "health": "tell by the exit code whether the service is well",
+    "openapi": "print the OpenAPI document of the API",
+    "config": "print each setting and where it comes from",
+    "completion": "print a script that completes commands in a shell",
+}
+LIKE_SERVE = ("dev", "config", "doctor")  # take the flags of `serve`
+EPILOGUE = "Exit codes: 0 ok, 1 the run failed, 2 usage, 3 not found, 4 conflict, 5 unreachable."
+
+
+def take_rest(parser: argparse.ArgumentParser, parsed: argparse.Namespace, rest: Sequence[str]) -> None:
+    """Give words that stand behind an option to the argument that takes many; argparse itself loses track of them."""
+    many = getattr(parsed, "many", None)
+    if rest and (many is None or any(word.startswith("-") for word in rest)):
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    if rest:
+        getattr(parsed, str(many)).extend(rest)
+
+
+def register(commands: Any, serve: argparse.ArgumentParser, wanted: Container[str]) -> None:
+    """Name all commands, and load those that are wanted; `serve` lends its flags."""
+    for name, help_ in COMMANDS.items():
+        options: dict[str, Any] = {"help": help_, "description": f"{help_[0].upper()}{help_[1:]}.", "epilog": EPILOGUE}
+        if name in LIKE_SERVE:
+            options |= {"parents": [serve], "add_help": False, "conflict_handler": "resolve"}
+        parser = commands.add_parser(name, **options)
+        if name in wanted:
+            module = importlib.import_module(f"callsheet.commands.{name}_command")
+            module.configure(parser)

@@ -1,0 +1,140 @@
+"""What the commands share: the options of those that ask a service, exit codes, errors as sentences with advice."""
+
+import argparse
+import os
+import re
+import sys
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from callsheet.instants import SECOND, parse_duration
+from callsheet.lifecycle import SCHEDULE_STATES
+
+if TYPE_CHECKING:
+    from callsheet.client import Client, ClientError
+
+Arguments = argparse.Namespace
+Body = Callable[["Client", Arguments], int | None]
+
+OK, FAILED, USAGE, NOT_FOUND, CONFLICT, UNREACHABLE = range(6)
+INTERRUPTED, NOBODY_READS = 130, 141  # as a shell counts SIGINT and SIGPIPE
+FORMATS = ("table", "json", "jsonl", "name")
+
+
+class Usage(Exception):
+    """The command line makes no sense; `str(error)` says why."""
+
+
+def verb(verbs: Any, name: str, body: Body, help_: str) -> argparse.ArgumentParser:
+    """Add a command that asks the service, with the options all such have."""
+    parser: argparse.ArgumentParser = verbs.add_parser(name, help=help_, description=f"{help_.capitalize()}.")
+    asking(parser, body)
+    return parser
+
+
+def asking(parser: argparse.ArgumentParser, body: Body) -> None:
+    """Make a parser one of a command that asks the service."""
+    parser._negative_number_matcher = re.compile(r"-\d\w*")  # or -3d could only be given as --from=-3d
+    parser.add_argument("--url", metavar="URL", help="address of the service (CALLSHEET_URL, http://127.0.0.1:8080)")
+    parser.add_argument("--token-file", metavar="FILE", help="file that holds the API key (CALLSHEET_TOKEN_FILE)")
+    parser.add_argument("-o", "--output", choices=FORMATS, default="table", help="how results look (table)")
+    parser.set_defaults(run=lambda arguments: ask(body, arguments))
+
+
+def ask(body: Body, arguments: Arguments) -> int:
+    """Run a command with a client, and turn what goes wrong into a sentence and an exit code."""
+    from callsheet.client import Client, ClientError  # noqa: PLC0415 - --help does not need it
+
+    try:
+        with Client(arguments.url, token_file=arguments.token_file, tries=3) as client:
+            return body(client, arguments) or OK
+    except ClientError as error:
+        return complain(error)
+    except (Usage, ValueError, OSError) as error:
+        if isinstance(error, BrokenPipeError):
+            return nobody_reads()
+        say(f"callsheet: {error}")
+        return USAGE
+    except KeyboardInterrupt:
+        return INTERRUPTED
+
+
+def nobody_reads() -> int:
+    """Let the interpreter end quietly although nobody reads our output any more."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return NOBODY_READS
+
+
+def say(text: str) -> None:
+    """Say something that is not the result."""
+    sys.stderr.write(text + "\n")
+    sys.stderr.flush()
+
+
+def complain(error: "ClientError") -> int:
+    """Say what went wrong and what to do next; return the exit code."""
+    from callsheet import client  # noqa: PLC0415 - it is loaded by now
+
+    say(f"callsheet: {error}")
+    match error:
+        case client.Unreachable():
+            say("Start it with `callsheet serve`, or say where it is: --url or CALLSHEET_URL.")
+            return UNREACHABLE
+        case client.Unavailable():
+            say("Try again soon; `callsheet doctor` looks for what is wrong.")
+            return UNREACHABLE
+        case client.NotFound() if error.kind == "no-such-page":
+            say("That service does not have this; `callsheet --version` on both sides tells which is older.")
+            return NOT_FOUND
+        case client.NotFound():
+            say("`callsheet task ls`, `schedule ls` and `instance ls` show what there is.")
+            return NOT_FOUND
+        case client.Conflict() | client.PreconditionFailed():
+            if isinstance(error, client.Conflict) and error.blocked_by:
+                say(f"Look at it with `callsheet instance get {error.blocked_by.rsplit('/', 1)[-1]}`.")
+            return CONFLICT
+        case client.Invalid():
+            return USAGE
+        case client.Unauthorized() | client.Forbidden():
+            say("Give an API key that may do this: --token-file, CALLSHEET_TOKEN_FILE or CALLSHEET_TOKEN.")
+    return FAILED
+
+
+def read_time(text: str) -> datetime:
+    """Read a time: RFC 3339, the same without an offset in the local zone, `now`, or `+2h` and `-3d` from now."""
+    if text == "now" or text[:1] in "+-":
+        moved = timedelta(seconds=parse_duration(text[1:]) / SECOND) if text != "now" else timedelta()
+        return datetime.now(UTC) + (-moved if text[0] == "-" else moved)
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no time: write 2026-11-24T02:00:00Z, 2026-11-24 02:00 (local), now, +2h or -3d"
+        ) from None
+    return moment.astimezone()
+
+
+def selection(parser: argparse.ArgumentParser) -> None:
+    """Let a command name schedules one by one, or all that have a tag."""
+    parser.add_argument("id", nargs="*", help="id of a schedule")
+    parser.set_defaults(many="id")
+    parser.add_argument("--tag", help="all schedules with this tag")
+
+
+def selected(client: "Client", arguments: Arguments) -> Iterator[str]:
+    """Yield the ids that a command means."""
+    if bool(arguments.id) == bool(arguments.tag):
+        raise Usage("Name schedules, or all that have a tag with --tag.")
+    if arguments.id:
+        yield from arguments.id
+        return
+    found = [one.id for one in client.schedules.list(tag=arguments.tag)]
+    if not found:
+        say(f"No schedule has the tag {arguments.tag}.")
+    yield from found
+
+
+def states_of_schedules() -> tuple[str, ...]:
+    """Return the states that a schedule can be asked for by."""
+    return SCHEDULE_STATES[:-1]

@@ -1,0 +1,118 @@
+"""Results on standard output: tables for people, JSON for programs, names for other commands."""
+
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+import msgspec
+
+T = TypeVar("T")
+
+Columns = Sequence[tuple[str, Callable[[T], str]]]
+
+STYLES = {
+    "succeeded": "green", "active": "green", "ran": "green", "running": "cyan", "queued": "cyan", "paused": "yellow",
+    "skipped": "yellow", "missed": "yellow", "cancelled": "yellow", "interrupted": "yellow", "failed": "red",
+    "timed_out": "red", "lost": "red", "blocked": "red", "dropped": "red", "rejected": "red", "ok": "green",
+    "warn": "yellow", "wrong": "red",
+}  # fmt: skip
+_UNITS = ((86_400, "d"), (3600, "h"), (60, "m"), (1, "s"))
+
+
+def show(items: Iterable[T], columns: Columns[T], form: str, name: Callable[[T], str]) -> None:
+    """Print a list."""
+    if form == "table":
+        table([title for title, _ in columns], [[cell(item) for _, cell in columns] for item in items])
+    elif form == "json":
+        document(list(items))
+    else:
+        for item in items:
+            line(name(item) if form == "name" else msgspec.json.encode(item).decode())
+
+
+def show_one(item: T, columns: Columns[T], form: str, name: Callable[[T], str]) -> None:
+    """Print one thing: as a table, a line for each of its columns that holds something."""
+    if form == "table":
+        told = [(title, cell(item)) for title, cell in columns]
+        width = max(len(title) for title, _ in told)
+        for title, text in told:
+            if text:
+                line(f"{title.ljust(width)}  {text}")
+    elif form == "name":
+        line(name(item))
+    elif form == "jsonl":
+        line(msgspec.json.encode(item).decode())
+    else:
+        document(item)
+
+
+def document(value: Any) -> None:
+    """Print JSON to be read."""
+    line(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
+
+
+def line(text: str) -> None:
+    """Print one line, at once."""
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+def table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a table: with colours on a terminal, plain and never cut off in a pipe."""
+    if sys.stdout.isatty():
+        _rich_table(titles, rows)
+        return
+    for text in _aligned([[title.upper() for title in titles], *rows]):
+        line(text)
+
+
+def _rich_table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    from rich.console import Console  # noqa: PLC0415 - a pipe needs none of it
+    from rich.table import Table  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
+    made = Table(box=None, pad_edge=False, header_style="bold")
+    for title in titles:
+        made.add_column(title.upper(), overflow="fold")
+    for row in rows:
+        made.add_row(*(Text(cell, style=STYLES.get(cell, "")) for cell in row))
+    Console(highlight=False).print(made)
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
+    for row in rows:
+        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+
+
+def when(moment: datetime | None, now: datetime | None = None) -> str:
+    """Return a time in the local zone, with its name, and how far away it is; nothing for None."""
+    return "" if moment is None else f"{local(moment)} ({distance(moment, now)})"
+
+
+def local(moment: datetime | None) -> str:
+    """Return a time in the local zone, with its name."""
+    return "" if moment is None else moment.astimezone().strftime("%Y-%m-%d %H:%M:%S %Z")
+
+
+def distance(moment: datetime, now: datetime | None = None) -> str:
+    """Return how far away a time is: `in 3 m`, `2 h ago`."""
+    seconds = (moment - (now or datetime.now(UTC))).total_seconds()
+    text = length(abs(seconds))
+    return f"in {text}" if seconds >= 0 else f"{text} ago"
+
+
+def length(seconds: float | None) -> str:
+    """Return a length of time in its largest unit; nothing for None."""
+    if seconds is None:
+        return ""
+    for size, unit in _UNITS:
+        if seconds >= size:
+            return f"{seconds / size:.3g} {unit}" if unit == "s" else f"{int(seconds // size)} {unit}"
+    return f"{seconds:.2g} s" if seconds >= 0.001 else "0 s"
+
+
+def compact(value: object) -> str:
+    """Return a value as JSON in one line."""
+    return msgspec.json.encode(value).decode()
