@@ -211,7 +211,7 @@ class AsyncInstances:
         if not self._live:
             return
         try:
-            async with aclosing(self._transport.messages(call, str(seen) if seen >= 0 else None)) as messages:
+            async with aclosing(self._transport.messages(call.whole(), str(seen) if seen >= 0 else None)) as messages:
                 async for message in messages:
                     item = sse.item_of(message, kind)
                     if item is not None:

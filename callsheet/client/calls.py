@@ -45,6 +45,12 @@ class Call(Generic[T]):
             return None
         return msgspec.json.decode(body, type=self.answer)
 
+    def whole(self) -> "Call[T]":
+        """Return the same call for a stream, which has no pages."""
+        return evolve(
+            self, query={name: value for name, value in self.query.items() if name not in ("limit", "cursor")}
+        )
+
     def at(self, cursor: str) -> "Call[T]":
         """Return the same call for another page."""
         return evolve(self, query={**self.query, "cursor": cursor})

@@ -208,7 +208,7 @@ class Instances:
         if not self._live:
             return
         try:
-            with closing(self._transport.messages(call, str(seen) if seen >= 0 else None)) as messages:
+            with closing(self._transport.messages(call.whole(), str(seen) if seen >= 0 else None)) as messages:
                 for message in messages:
                     item = sse.item_of(message, kind)
                     if item is not None:
