@@ -5,7 +5,7 @@ import pytest
 
 from callsheet.errors import KeyReused, Refused, Unknown
 from callsheet.instants import DAY, SECOND
-from storage.journal import audit, commands
+from storage.journal import audit, commands, hook_commands
 from storage.journal.callers import MOST_PRUNED
 from storage.journal.commands import (
     CreateToken,
@@ -30,7 +30,7 @@ EVERY = {"task": "noop", "trigger": {"every": "10s"}}
 # what the engine tells itself, and what changes nothing: nobody asks for it over HTTP
 UNASKED = {
     "EndInstance", "KeepOutput", "KeepLog", "MarkStuck", "KeepEvent", "Claim", "PlanChange", "Recover", "Drain",
-    "StopNode", "Prune",
+    "StopNode", "Prune", "PlanDeliveries", "EndDelivery", "PostponeDelivery",
 }  # fmt: skip
 
 
@@ -141,10 +141,11 @@ def test_whoever_replaces_a_run_is_the_one_who_cancels_it(bench):
 
 def test_every_command_that_somebody_can_ask_for_has_an_action():
     known = {kind.__name__ for kind in _HANDLERS}
-    parts = (audit.entry_of, audit._of_instances, audit._of_schedule)
+    parts = (audit.entry_of, audit._of_instances, audit._of_schedule, audit._of_webhook)
     named = {name for part in parts for name in part.__code__.co_names}
+    commanded = {name for module in (commands, hook_commands) for name in named if hasattr(module, name)}
 
-    assert known - UNASKED == {name for name in named if isinstance(getattr(commands, name, None), type)}
+    assert known - UNASKED == {name for name in commanded if isinstance(getattr(audit, name, None), type)}
 
 
 def test_tokens_are_made_and_revoked_by_name(bench):
