@@ -70,7 +70,7 @@ class Month:
         node = this_node("n1", self.ids.make(self.clock.now()))
         journal = Journal(self.database, node, tasks, self.clock, self.ids, MOST_RUNNING)
         journal.register()
-        rules = Rules(drain=self.dice.choice([0, 5, 60]), longest_wait=3600.0, tells_webhooks=False)
+        rules = Rules(drain=self.dice.choice([0, 5, 60]), longest_wait=3600.0)
         async with trio.open_nursery() as nursery:
             running: Engine = await nursery.start(engine, journal, InlineDoor(), tasks, self.clock, rules, None)
             self.bus = running.bus

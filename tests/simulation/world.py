@@ -132,7 +132,7 @@ class World:
             document["max_runs"] = self.dice.randint(1, 20)
         if self.dice.random() < 0.1 and "at" not in document["trigger"]:
             document["starts_at"] = format_instant(now + self.dice.randint(1, 5) * DAY)
-            document["ends_at"] = format_instant(now + self.dice.randint(35, 60) * DAY)
+            document["ends_at"] = format_instant(now + (40 + self.dice.randint(35, 60)) * DAY)
         if self.dice.random() < 0.05:
             document["run_on_create"] = True
         return document
