@@ -9,6 +9,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from callsheet.definition import CATCH_UPS, OVERLAPS
 from callsheet.models import Role, Time
+from callsheet.timetable import SLUG
 
 MOST_STARTS = 10_000  # in one request
 
@@ -19,7 +20,7 @@ Duration = (
     Annotated[float, Meta(ge=0, le=3_155_760_000, description="seconds")]
     | Annotated[str, Meta(min_length=2, pattern=_COMPOUND, examples=["30s", "1h30m", "250ms"])]
 )
-Slug = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]
+Slug = Annotated[str, Meta(pattern=f"^{SLUG.pattern}$")]
 Tag = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/-]{0,63}$")]
 Tags = Annotated[list[Tag], Meta(max_length=20)]
 Text = Annotated[str, Meta(max_length=512)]

@@ -3,6 +3,7 @@
 Each due time up to now ends as exactly one of a run or an omission, and the schedule moves strictly forward.
 """
 
+from collections.abc import Iterable
 from hashlib import blake2b
 
 from attrs import field, frozen
@@ -92,6 +93,36 @@ def standing(plan: Plan, following: int | None, runs_left: int | None) -> str:
     if runs_left is not None and runs_left <= 0:
         return "finished"
     return "finished" if following is None and not isinstance(trigger_of(plan), After) else "active"
+
+
+@frozen
+class Position:
+    """Where a schedule stands: its state, `active` or `finished`, its next due time and when that is to fire."""
+
+    state: str
+    next_due: int | None
+    next_fire: int | None
+
+
+def plan_on(schedule: str, plan: Plan, after: int, jitter: int, runs_left: int | None) -> Position:
+    """Return where a schedule stands that is planned anew, strictly after an instant."""
+    following = advance(plan, after)
+    state = standing(plan, following, runs_left)
+    following = following if state == "active" else None
+    return Position(state, following, fire_time(schedule, plan, following, jitter))
+
+
+def between(plan: Plan, after: int, settled: Iterable[int], last: int) -> list[tuple[int, int, int]]:
+    """Return first, last and count of the due times in (after, last], in runs that the settled ones, in order, part."""
+    runs = []
+    for until in [*(due - 1 for due in settled), last]:
+        final = last_due(plan, after, until) if until > after else None
+        if final is not None:
+            first = next_due(plan, after)
+            assert first is not None
+            runs.append((first, final, count_due(plan, after, final)))
+        after = until + 1
+    return runs
 
 
 def decide(planned: Planned, now: int, awake_since: int) -> Decision:
@@ -200,13 +231,7 @@ def _overlapped(planned: Planned) -> str | None:
 
 def _missed(planned: Planned, settled: list[int], last: int, awake_since: int) -> list[Omitted]:
     """Return rows for the due times that nobody ran: those between the ones that are settled."""
-    rows, after = [], planned.due - 1
-    for until in [due - 1 for due in settled] + [last]:
-        final = last_due(planned.trigger, after, until) if until > after else None
-        if final is not None:
-            first = next_due(planned.trigger, after)
-            assert first is not None
-            reason = "downtime" if first < awake_since else "late"
-            rows.append(Omitted("missed", reason, first, final, count_due(planned.trigger, after, final)))
-        after = until + 1
-    return rows
+    return [
+        Omitted("missed", "downtime" if first < awake_since else "late", first, final, count)
+        for first, final, count in between(planned.trigger, planned.due - 1, settled, last)
+    ]

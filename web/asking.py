@@ -10,6 +10,7 @@ from quart import request
 
 from callsheet.errors import FieldError, Invalid, Unknown
 from callsheet.instants import parse_instant
+from callsheet.timetable import SLUG
 from storage.journal.commands import ANY_VERSION
 from web.replies import note_body
 from web.strict_json import read_json
@@ -195,7 +196,7 @@ def instance_id(text: str) -> UUID:
 
 def slug(text: str) -> str:
     """Return the schedule id in a path; what is no possible id never existed."""
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}", text, re.ASCII):
+    if not SLUG.fullmatch(text):
         raise Unknown("schedule", text)
     return text
 

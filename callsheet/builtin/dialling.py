@@ -8,7 +8,7 @@ import os
 import socket
 import ssl
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import aclosing, contextmanager, suppress
 from functools import cache, partial
 from ipaddress import ip_address
 
@@ -124,6 +124,16 @@ def in_words(host: str) -> Iterator[None]:
         raise BadAnswer(f"{host} broke off the answer: {plain(_root(error))}.") from error
     except httpcore2.ProtocolError as error:
         raise BadAnswer(f"{host} did not answer in proper HTTP: {plain(error)}.") from error
+
+
+async def read_away(response: httpcore2.Response, most: int) -> None:
+    """Read the body of an answer that nobody needs, as far as `most` bytes."""
+    read = 0
+    async with aclosing(response.aiter_stream()) as chunks:
+        async for chunk in chunks:
+            read += len(chunk)
+            if read >= most:
+                break
 
 
 def _root(error: BaseException) -> BaseException:

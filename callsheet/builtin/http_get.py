@@ -26,6 +26,7 @@ from callsheet.builtin.dialling import (
     dialable,
     in_words,
     port_of,
+    read_away,
     resolve,
     trusted,
 )
@@ -111,7 +112,7 @@ async def _hop(url: httpx2.URL, resolve: Resolve, tls: ssl.SSLContext | None) ->
         async with connection.stream("GET", target, headers=headers) as response:
             location = _location(response)
             if location is None:
-                await _read(response)
+                await read_away(response, MOST_BYTES)
             return response.status, location
 
 
@@ -120,12 +121,3 @@ def _location(response: httpcore2.Response) -> str | None:
         return None
     found = (value for name, value in response.headers if name.lower() == b"location")
     return next(found, b"").decode("utf-8", "replace") or None
-
-
-async def _read(response: httpcore2.Response) -> None:
-    read = 0
-    async with aclosing(response.aiter_stream()) as chunks:
-        async for chunk in chunks:
-            read += len(chunk)
-            if read >= MOST_BYTES:
-                break

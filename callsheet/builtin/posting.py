@@ -10,7 +10,7 @@ import trio
 
 from callsheet import __version__
 from callsheet.builtin.addresses import AddressRefused, check
-from callsheet.builtin.dialling import Resolve, TooSlow, dial, dialable, in_words, port_of, resolve, trusted
+from callsheet.builtin.dialling import Resolve, TooSlow, dial, dialable, in_words, port_of, read_away, resolve, trusted
 
 MOST_BYTES = 64 * 1024  # of an answer that are read
 MOST_URL = 2048
@@ -70,15 +70,6 @@ async def _exchange(
             stream = await stream.start_tls(tls or trusted(), host.removesuffix("."))
         connection = httpcore2.AsyncHTTP11Connection(target.origin, stream)
         async with connection.stream("POST", target, headers=sent, content=body) as response:
-            await _read(response)
+            await read_away(response, MOST_BYTES)
             status: int = response.status
             return status
-
-
-async def _read(response: httpcore2.Response) -> None:
-    read = 0
-    async with aclosing(response.aiter_stream()) as chunks:
-        async for chunk in chunks:
-            read += len(chunk)
-            if read >= MOST_BYTES:
-                break

@@ -6,13 +6,12 @@ What had an omission loses it: the ledger holds each due time once, and now it r
 from typing import Any
 from uuid import UUID
 
-import msgspec
 from attrs import frozen
 
 from callsheet.errors import FieldError, Invalid, Refused, Unavailable, Unknown
-from callsheet.firing import Omitted
-from callsheet.timetable import After, Plan, count_due, last_due, next_due, trigger_of, upcoming
-from storage.journal.commands import BackfillSchedule, Start
+from callsheet.firing import Omitted, between
+from callsheet.timetable import After, Plan, count_due, trigger_of, upcoming
+from storage.journal.commands import BackfillSchedule
 from storage.journal.facts import ScheduleChanged
 from storage.journal.firings import DUE_COLUMNS, Due, obstacle_of
 from storage.journal.ledger import insert_omission
@@ -112,19 +111,13 @@ def _uncover(work: Work, due: Due, plan: Plan, filled: set[int], omissions: list
         if not within:
             continue
         work.execute("DELETE FROM omission WHERE id = ?", number)
-        after = first - 1
-        for until in [one - 1 for one in within] + [last]:
-            final = last_due(plan, after, until)
-            opening = next_due(plan, after)
-            if final is not None and opening is not None:
-                rest = Omitted(fate, reason, opening, final, count_due(plan, after, final))
-                insert_omission(work, due.id, rest, work.dialect.uuid(blocker))
-            after = until + 1
+        for opening, final, count in between(plan, first - 1, within, last):
+            rest = Omitted(fate, reason, opening, final, count)
+            insert_omission(work, due.id, rest, work.dialect.uuid(blocker))
 
 
 def _started(work: Work, due: Due, filled: list[Filled], in_turn: bool) -> list[Filled]:
-    start = Start(due.task, due.input.encode(), due.timeout, tuple(msgspec.json.decode(due.tags)))
-    done = [_start(work, due, start, one, in_turn) if one.left_out is None else one for one in filled]
+    done = [_start(work, due, one, in_turn) if one.left_out is None else one for one in filled]
     latest = max(one.due_at for one in done if one.instance is not None)
     work.execute(_HOLDS, latest, due.id, latest)
     count = sum(one.instance is not None for one in done)
@@ -132,6 +125,6 @@ def _started(work: Work, due: Due, filled: list[Filled], in_turn: bool) -> list[
     return done
 
 
-def _start(work: Work, due: Due, start: Start, one: Filled, in_turn: bool) -> Filled:
-    made = start_one(work, start, cause="backfill", schedule=due.id, due_at=one.due_at, in_turn=in_turn)
+def _start(work: Work, due: Due, one: Filled, in_turn: bool) -> Filled:
+    made = start_one(work, due.start, cause="backfill", schedule=due.id, due_at=one.due_at, in_turn=in_turn)
     return Filled(one.due_at, one.before, None, made)

@@ -11,17 +11,16 @@ import logging
 from typing import Any
 
 from callsheet.errors import Unavailable
-from callsheet.firing import Omitted, advance, decide, fire_time, standing
+from callsheet.firing import Omitted, decide
 from callsheet.instants import SECOND
 from callsheet.logs import told
-from callsheet.timetable import trigger_of
 from storage.dialect import Row
 from storage.failures import meaning_of
 from storage.journal.commands import Claim
 from storage.journal.facts import Looked, ScheduleChanged
 from storage.journal.firings import DUE_COLUMNS, MOVE, Due, carry_out, moved, obstacle_of, planned_of
-from storage.journal.followers import lacks_upstream
 from storage.journal.ledger import record_omission
+from storage.journal.planning import planned_anew
 from storage.journal.starts import release
 from storage.journal.work import Work
 
@@ -108,14 +107,11 @@ class _Tally:
 
 def _resumed(work: Work, due: Due) -> tuple[Any, ...]:
     """Return where a schedule stands whose pause has run out: active, strictly in the future."""
-    following = advance(due.plan, max(work.now, due.last_due or 0))  # the ledger may be ahead of a clock set back
-    state = standing(due.plan, following, due.runs_left)
-    following = following if state == "active" else None  # max_runs may have been lowered during the pause
+    stands, reason = planned_anew(work, due.id, due.plan, due.jitter, due.last_due, due.runs_left)
     work.facts.append(ScheduleChanged(due.id, "resumed", due.version, "the pause has run out"))
-    fire, reason = fire_time(due.id, due.plan, following, due.jitter), None
-    if state == "active" and lacks_upstream(work, trigger_of(due.plan)):
-        state, reason = "blocked", "upstream_deleted"
-    return due.last_due, following, fire, state, reason, None, due.run_count, due.skips, due.id
+    return (
+        due.last_due, stands.next_due, stands.next_fire, stands.state, reason, None, due.run_count, due.skips, due.id,
+    )  # fmt: skip
 
 
 def _failed(work: Work, due: Due, error: Exception) -> tuple[Any, ...]:

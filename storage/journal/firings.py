@@ -66,6 +66,12 @@ class Due:
         """Return how many runs `max_runs` still allows."""
         return None if self.max_runs is None else self.max_runs - self.run_count
 
+    @property
+    def start(self) -> Start:
+        """Return what a run of it starts with."""
+        tags = tuple(msgspec.json.decode(self.tags)) if self.tags != "[]" else ()
+        return Start(self.task, self.input.encode(), self.timeout, tags)
+
 
 @frozen
 class Obstacle:
@@ -117,16 +123,11 @@ def carry_out(work: Work, due: Due, decision: Decision, cause: str, **options: A
     steps += [(run, None) for run in decision.runs]
     for instant, omitted in sorted(steps, key=lambda step: step[0]):
         if omitted is None:
-            _start(work, due, instant, cause, in_turn=decision.in_turn, **options)
+            options |= {"schedule": due.id, "due_at": instant, "in_turn": decision.in_turn}
+            start_one(work, due.start, cause=cause, **options)
         else:
             blocker = work.dialect.uuid(due.blocker) if omitted.reason in ("overlap", "queue_full") else None
             record_omission(work, due.id, omitted, blocker)
-
-
-def _start(work: Work, due: Due, due_at: int, cause: str, **options: Any) -> None:
-    tags = tuple(msgspec.json.decode(due.tags)) if due.tags != "[]" else ()
-    start = Start(due.task, due.input.encode(), due.timeout, tags)
-    start_one(work, start, cause=cause, schedule=due.id, due_at=due_at, **options)
 
 
 def moved(work: Work, due: Due, decision: Decision, obstacle: Obstacle | None) -> tuple[Any, ...]:

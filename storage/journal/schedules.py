@@ -8,7 +8,7 @@ from pony import orm
 
 from callsheet.definition import Definition, check_slug, define, document_of, merge_patch
 from callsheet.errors import FieldError, Invalid, Outdated, Refused, Unavailable, Unknown
-from callsheet.firing import Omitted, advance, fire_time, standing
+from callsheet.firing import Omitted
 from callsheet.instants import format_instant
 from callsheet.lifecycle import UNFINISHED
 from callsheet.timetable import KINDS, After, bounded, count_due, last_due
@@ -24,8 +24,9 @@ from storage.journal.commands import (
     Start,
 )
 from storage.journal.facts import ScheduleChanged, instance_uri
-from storage.journal.followers import check_chain, lacks_upstream, upstream_created, upstream_deleted
+from storage.journal.followers import check_chain, upstream_created, upstream_deleted
 from storage.journal.ledger import record_omission
+from storage.journal.planning import planned_anew
 from storage.journal.starts import start_one
 from storage.journal.work import Work
 from storage.queries.schedules import definition_of, record_of
@@ -252,13 +253,9 @@ def _columns(definition: Definition) -> dict[str, Any]:
 def _plan(work: Work, row: Any, definition: Definition) -> None:
     """Set the next due time: strictly after now, and after every due time that the ledger holds."""
     left = None if definition.max_runs is None else definition.max_runs - row.run_count
-    following = advance(definition.plan, max(work.now, row.last_due or 0))
-    state, reason = standing(definition.plan, following, left), None
-    row.next_due = following if state == "active" else None
-    row.next_fire = fire_time(row.id, definition.plan, row.next_due, definition.jitter)
-    if state == "active" and lacks_upstream(work, definition.trigger):
-        state, reason = "blocked", "upstream_deleted"
-    row.set(state=state, state_reason=reason, state_errors=None)
+    stands, reason = planned_anew(work, row.id, definition.plan, definition.jitter, row.last_due, left)
+    row.set(state=stands.state, state_reason=reason, state_errors=None)
+    row.set(next_due=stands.next_due, next_fire=stands.next_fire)
 
 
 def _drop_overtaken(work: Work, row: Any, reason: str) -> None:

@@ -16,7 +16,7 @@ from callsheet.tasks import Task
 from storage.journal.cancels import cancel_unfinished
 from storage.journal.commands import RerunInstance, Start, StartInstances, TriggerSchedule
 from storage.journal.facts import InstanceQueued, InstanceStarted, instance_uri
-from storage.journal.turns import Claimant, first_of, line_again, line_for, missing_line, schedule_line
+from storage.journal.turns import Claimant, first_of, line_for, missing_line, schedule_line
 from storage.journal.work import Work
 
 _BUSY = "SELECT id FROM instance WHERE schedule = ? AND state IN ('queued', 'running') LIMIT 1"
@@ -122,7 +122,7 @@ def release(work: Work, instance: UUID, line: str = "") -> str | None:
     row = work.one(_QUEUED, instance)
     task_name, key = row[1], row[9]
     task = work.tasks.get(task_name)
-    following = missing_line(task_name) if task is None else line_again(work, Claimant(task, key), line)
+    following = missing_line(task_name) if task is None else line_for(work, Claimant(task, key), line)
     if following is not None:
         work.execute(_STAND, following, instance)
         return following

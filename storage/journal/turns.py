@@ -61,25 +61,18 @@ def missing_line(task: str) -> str:
     return f"missing:{task}"
 
 
-def line_for(work: Work, claimant: Claimant) -> str | None:
-    """Return the line in which a newcomer has to wait, None when it may begin: then it has taken its places."""
-    lines = claimant.lines(work)
-    for line in lines:
-        if _free(work, line) <= 0 or _somebody_waits(work, line):
-            work.lines[line] = True
-            return line
-    take_places(work, lines)
-    return None
+def line_for(work: Work, claimant: Claimant, own: str = "") -> str | None:
+    """Return the line in which somebody has to wait, None when it may begin: then it has taken its places.
 
-
-def line_again(work: Work, claimant: Claimant, own: str) -> str | None:
-    """Return the line in which the first of the line `own` has to wait on; None when it may begin."""
+    The first of the line `own` has been called; a newcomer has to stand behind all who wait.
+    """
     lines = claimant.lines(work)
     passed = lines.index(own) if own in lines else -1
     for place, line in enumerate(lines):
         if _free(work, line) <= 0 or (place > passed and _somebody_waits(work, line)):
             work.lines[line] = True
-            work.stirred.update(dict.fromkeys(lines[place + 1 : passed]))  # it gives back the places it kept there
+            if place < passed:
+                work.stirred.update(dict.fromkeys(lines[place + 1 : passed]))  # it gives back the places it kept there
             return line
     take_places(work, lines)
     return None

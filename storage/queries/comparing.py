@@ -2,8 +2,7 @@
 
 from callsheet.changes import Course, Difference, difference
 from callsheet.definition import Definition
-from callsheet.firing import standing
-from callsheet.timetable import next_due
+from callsheet.firing import plan_on
 from storage.records import ScheduleRecord
 
 
@@ -27,7 +26,6 @@ def course_then(before: ScheduleRecord | None, definition: Definition, now: int)
     run_count = int(definition.run_on_create) if before is None else before.run_count
     left = None if definition.max_runs is None else max(0, definition.max_runs - run_count)
     after = now if before is None else max(now, before.last_due or 0)
-    following = next_due(definition.plan, after)
-    if standing(definition.plan, following, left) == "finished":
+    if plan_on("", definition.plan, after, 0, left).state == "finished":
         return None
     return Course(definition.plan, after, left, () if before is None else before.skips)
