@@ -274,6 +274,8 @@ def _read(pipe: Any, lines: list[str]) -> None:
 @pytest.fixture
 def launch(tmp_path: Path) -> Iterator[Launcher]:
     """Return a launcher of callsheet processes that all work in the test's folder."""
+    # a run in the background ignores SIGINT, and what it starts would, too: Ctrl-C would never be heard
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     launcher = Launcher(tmp_path)
     yield launcher
     launcher.end_all()
