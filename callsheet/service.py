@@ -39,6 +39,7 @@ from storage.journal.journal import Journal
 from storage.queries.schedules import count_schedules
 from storage.queries.tokens import standing_tokens
 from web.app import create_app
+from web.express import Express
 from web.gate import Gate
 from web.guard import check_bind
 from web.keyring import Keyring
@@ -189,7 +190,8 @@ async def _run(parts: Parts, allowed: list[addresses.Allow], listeners: list[tri
             streams=Streams(min(MOST_STREAMS, WEB_LIMITS.room // 2)),
         )
         app = create_app(site, insecure=settings.insecure_no_auth, gate=parts.gate)
-        open_web = partial(serve_http, app, listeners=listeners, limits=WEB_LIMITS, live=site.traffic.connections)
+        entry = Express(app, site, parts.gate, insecure=settings.insecure_no_auth)
+        open_web = partial(serve_http, entry, listeners=listeners, limits=WEB_LIMITS, live=site.traffic.connections)
         await nursery.start(partial(open_web, host="", port=0, shutdown=quit_web))
         nursery.start_soon(_obey_signals, running, parts)
         nursery.start_soon(_fall_with, running, dog, parts.console)

@@ -83,16 +83,17 @@ class Site:
         """
         key = idempotency_key(show)
         with self._in_flight(key):
-            answer = await self._order(
+            answer = await self.have_done(
                 OnBehalf(command, caller_at_hand().name, g.get("request_id"), key), starts=starts
             )
         return Reply.of(answer.text, replayed=answer.replayed) if isinstance(answer, Kept) else show(answer)
 
     async def order(self, command: Command, *, starts: bool = False) -> Any:
         """Ask the journal for what changes nothing, such as a dry run; asked twice it does no harm."""
-        return await self._order(OnBehalf(command, caller_at_hand().name, g.get("request_id")), starts=starts)
+        return await self.have_done(OnBehalf(command, caller_at_hand().name, g.get("request_id")), starts=starts)
 
-    async def _order(self, command: OnBehalf, *, starts: bool) -> Any:
+    async def have_done(self, command: OnBehalf, *, starts: bool) -> Any:
+        """Have it written down, on whoever's behalf; Unavailable, which says so, when that is not known."""
         if starts and not self.engine.takes_orders:
             raise Unavailable("The service is stopping and starts nothing new.")
         with trio.move_on_after(ANSWER):

@@ -301,6 +301,7 @@ class _Http1(H11Protocol):
     def __init__(self, *parts: Any) -> None:
         super().__init__(*parts)
         self.connection = _LastRequest(h11.SERVER, max_incomplete_event_size=self.config.h11_max_incomplete_size)
+        self._head = b""  # of an answer whose body comes at once
 
     async def handle(self, event: Event) -> None:
         """Take bytes from the client, unless it has said that nothing more comes."""
@@ -315,13 +316,26 @@ class _Http1(H11Protocol):
         await super().stream_send(event)
 
     async def _send_h11_event(self, event: Any) -> None:
-        """Send large data without copying it: what many streams share costs none of them anything."""
-        body = isinstance(event, h11.Data) and self.connection.our_state is h11.SEND_BODY
-        if not body or len(event.data) < UNCOPIED:
-            await super()._send_h11_event(event)
+        """Send the head of an answer with its body if that is at hand, and large data without copying it."""
+        if isinstance(event, h11.Response) and _says_its_length(event):
+            self._head = self._bytes_of(event)
             return
-        for part in self.connection.send_with_data_passthrough(event) or ():  # type: ignore[union-attr]
+        body = isinstance(event, h11.Data) and self.connection.our_state is h11.SEND_BODY
+        if body and len(event.data) >= UNCOPIED:  # what many streams share costs none of them anything
+            parts = [self._head, *self.connection.send_with_data_passthrough(event)]  # type: ignore[union-attr,misc]
+        else:
+            parts = [self._head + self._bytes_of(event)]
+        self._head = b""
+        for part in parts:
             await self.send(RawData(data=part))
+
+    def _bytes_of(self, event: Any) -> bytes:
+        try:
+            return self.connection.send(event) or b""
+        except h11.LocalProtocolError:
+            if self.connection.their_state is not h11.ERROR:
+                raise
+            return b""
 
     async def _check_protocol(self, event: h11.Request) -> None:
         """Do not look for HTTP/2."""
@@ -346,6 +360,11 @@ class _Http1(H11Protocol):
                 state=self.connection_state,
             )
         )
+
+
+def _says_its_length(response: h11.Response) -> bool:
+    """Tell whether the body is there already: one that is made as it is sent has no length, and its head goes ahead."""
+    return any(name == b"content-length" for name, _ in response.headers)
 
 
 def _is_plain(request: h11.Request) -> bool:

@@ -55,7 +55,7 @@ from storage.queries import history, invariants
 from storage.queries.audit import AuditFilter, list_audit
 from storage.queries.events import Wanted, last_event, read_events
 from storage.queries.explain import explain
-from storage.queries.instances import Filter, first_outputs, list_instances, list_log, list_outputs, unfinished
+from storage.queries.instances import Filter, get_whole, list_instances, list_log, list_outputs, unfinished
 from storage.queries.ledger import ledger
 from storage.queries.nodes import list_nodes
 from storage.queries.schedules import count_schedules, has_schedule, list_schedules, upcoming_of, upcoming_of_all
@@ -231,7 +231,7 @@ def look(bench):
     ledger(database, "noop", 50, None)
     for question in (list_outputs, list_log):
         question(database, run.id, 50, None)
-    first_outputs(database, run.id)
+    get_whole(database, run.id)
     unfinished(database)
     list_nodes(database)
     count_schedules(database)

@@ -29,6 +29,7 @@ from storage.door import ThreadDoor
 from storage.journal.commands import Claim
 from storage.journal.journal import Journal
 from web.app import create_app
+from web.express import Express
 from web.gate import Gate
 from web.openapi import document
 from web.site import Site, Streams
@@ -384,8 +385,9 @@ async def _open(nursery, running, database, door, tasks, clock, limits, gate, ex
     app = create_app(site, insecure=False, gate=gate)
     if extend is not None:
         extend(app)
+    entry = Express(app, site, gate, insecure=False)
     start = partial(
-        serve, app, host="127.0.0.1", port=0, shutdown=trio.Event(), limits=limits, live=site.traffic.connections
+        serve, entry, host="127.0.0.1", port=0, shutdown=trio.Event(), limits=limits, live=site.traffic.connections
     )
     [url] = await nursery.start(start)
     # Plain HTTP needs no certificates, and reading them takes longer than all the rest.
