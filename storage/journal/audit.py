@@ -4,7 +4,8 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-from attrs import asdict, field, frozen
+from attrs import field, frozen
+from msgspec.structs import asdict
 
 from callsheet.instants import format_instant
 from storage.journal.commands import (
@@ -117,7 +118,7 @@ def _of_webhook(command: Command, answer: Any) -> Entry:
         case AddWebhook():
             return Entry("webhook.create", more={"webhook": str(answer.id)})
         case ChangeWebhook(webhook):
-            given = asdict(command, filter=lambda field, value: field.name != "id" and value is not None)
+            given = [name for name, value in asdict(command).items() if name != "id" and value is not None]
             more = {"webhook": str(webhook), "fields": ", ".join(given), "enabled": command.enabled}
             return Entry("webhook.update", more=more)
         case RemoveWebhook(webhook):

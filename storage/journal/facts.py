@@ -4,7 +4,8 @@ from typing import ClassVar
 from uuid import UUID
 
 import msgspec
-from attrs import astuple, frozen
+from msgspec import Struct
+from msgspec.structs import astuple
 
 from callsheet.instants import format_instant
 
@@ -14,8 +15,7 @@ def instance_uri(instance: UUID | None) -> str | None:
     return None if instance is None else f"/v1/instances/{instance}"
 
 
-@frozen
-class Fact:
+class Fact(Struct, frozen=True):
     """Event: base of all facts."""
 
     type: ClassVar[str]
@@ -30,8 +30,7 @@ class Fact:
         return b"{}"
 
 
-@frozen
-class InstanceStarted(Fact):
+class InstanceStarted(Fact, frozen=True):
     """Event: an instance was written down as running: it may begin now, on this node and nowhere else.
 
     `timeout` is a duration, `state` the JSON of a class task's state (None: none yet), `started_at` the claim's time.
@@ -64,8 +63,7 @@ class InstanceStarted(Fact):
         return _json(task=self.task, cause=self.cause, attempt=self.attempt, due_at=due)
 
 
-@frozen
-class InstanceQueued(Fact):
+class InstanceQueued(Fact, frozen=True):
     """Event: an instance was written down but may not begin yet: its time has not come, or it stands in a line."""
 
     type: ClassVar[str] = "instance.queued"
@@ -87,8 +85,7 @@ class InstanceQueued(Fact):
         return _json(task=self.task, start_after=after, waits_for=self.waits_for)
 
 
-@frozen
-class InstanceEnded(Fact):
+class InstanceEnded(Fact, frozen=True):
     """Event: an instance is over; `seconds` is how long its body ran."""
 
     type: ClassVar[str] = "instance.ended"
@@ -110,8 +107,7 @@ class InstanceEnded(Fact):
         return _json(task=self.task, outcome=self.outcome, seconds=self.seconds)
 
 
-@frozen
-class CancelRequested(Fact):
+class CancelRequested(Fact, frozen=True):
     """Event: somebody ordered that an instance be cancelled."""
 
     type: ClassVar[str] = "instance.cancel_requested"
@@ -131,8 +127,7 @@ class CancelRequested(Fact):
         return _json(by=self.by, reason=self.reason)
 
 
-@frozen
-class InstanceStuck(Fact):
+class InstanceStuck(Fact, frozen=True):
     """Event: an instance was cancelled and did not end within its clean-up time."""
 
     type: ClassVar[str] = "instance.stuck"
@@ -150,8 +145,7 @@ class InstanceStuck(Fact):
         return _json(where=self.where)
 
 
-@frozen
-class DueOmitted(Fact):
+class DueOmitted(Fact, frozen=True):
     """Event: due times of a schedule started nothing; the ledger row holds them from first to last."""
 
     type: ClassVar[str] = "due.omitted"
@@ -181,8 +175,7 @@ class DueOmitted(Fact):
         )
 
 
-@frozen
-class ScheduleChanged(Fact):
+class ScheduleChanged(Fact, frozen=True):
     """Event: a schedule was created, updated, paused, resumed, blocked, finished or deleted."""
 
     type: ClassVar[str] = "schedule.changed"
@@ -202,8 +195,7 @@ class ScheduleChanged(Fact):
         return _json(change=self.change, version=self.version, reason=self.reason)
 
 
-@frozen
-class TokenCreated(Fact):
+class TokenCreated(Fact, frozen=True):
     """Event: an API key was made; its hash is for those who let callers in, and is not in the event's row."""
 
     type: ClassVar[str] = "token.created"
@@ -220,8 +212,7 @@ class TokenCreated(Fact):
         return _json(name=self.name, role=self.role, expires_at=expires)
 
 
-@frozen
-class TokenRevoked(Fact):
+class TokenRevoked(Fact, frozen=True):
     """Event: an API key is not let in any more."""
 
     type: ClassVar[str] = "token.revoked"
@@ -234,8 +225,7 @@ class TokenRevoked(Fact):
         return _json(name=self.name)
 
 
-@frozen
-class NodeSaid(Fact):
+class NodeSaid(Fact, frozen=True):
     """Event: something about the node itself, such as `clock.jumped`."""
 
     type: str  # type: ignore[misc]
@@ -252,8 +242,7 @@ class NodeSaid(Fact):
         return self.payload
 
 
-@frozen
-class Looked:
+class Looked(Struct, frozen=True):
     """The answer to Claim: when to look next (an instant, None: nothing is planned), and what was done."""
 
     next_fire: int | None
@@ -261,8 +250,7 @@ class Looked:
     omitted: int
 
 
-@frozen
-class Pruned:
+class Pruned(Struct, frozen=True):
     """The answer to Prune: how many rows of each kind are gone."""
 
     instances: int = 0

@@ -12,7 +12,8 @@ from functools import partial
 from itertools import groupby
 from typing import Any
 
-from attrs import evolve, field, frozen
+from msgspec import Struct, field
+from msgspec.structs import replace
 from pony import orm
 
 from callsheet.clock import Clock
@@ -98,20 +99,18 @@ _FENCE = "UPDATE node SET last_batch = ? WHERE last_batch >= 0 AND boot <> ?"
 _MARK = "UPDATE node SET last_batch = ?, seen_at = ? WHERE boot = ? AND last_batch >= 0"
 
 
-@frozen
-class Verdict:
+class Verdict(Struct, frozen=True):
     """What became of one command: the answer, or the error with which it was refused."""
 
     answer: Any = None
     error: Exception | None = None
 
 
-@frozen
-class Applied:
+class Applied(Struct, frozen=True):
     """A batch that is committed: a verdict for each command, and the facts in order."""
 
-    verdicts: list[Verdict] = field(factory=list)
-    facts: list[Fact] = field(factory=list)
+    verdicts: list[Verdict] = field(default_factory=list)
+    facts: list[Fact] = field(default_factory=list)
 
 
 class Journal:
@@ -192,7 +191,7 @@ class Journal:
                 log.error(
                     "the end of instance %s cannot be written as it is", command.run.id, exc_info=error, extra=extra
                 )
-                plain = evolve(command, outcome="failed", error=ends.NOT_WRITABLE, state=None, may_retry=False)
+                plain = replace(command, outcome="failed", error=ends.NOT_WRITABLE, state=None, may_retry=False)
                 return self._apply_together([plain])
         kind = type(asked(command)).__name__
         log.error("command failed: %s", kind, exc_info=error, extra=told("command.failed", command=kind))

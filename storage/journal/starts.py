@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-from attrs import evolve
+from msgspec.structs import replace
 
 from callsheet.errors import Invalid, Refused, Unavailable, Unknown
 from callsheet.lifecycle import UNFINISHED
@@ -204,7 +204,7 @@ def _with_state(work: Work, fact: InstanceStarted) -> InstanceStarted:
     if fact.state_key is None:
         return fact
     row = work.one("SELECT value FROM task_state WHERE key = ?", fact.state_key)
-    return evolve(fact, state=None if row is None else row[0].encode())
+    return replace(fact, state=None if row is None else row[0].encode())
 
 
 def run_of(work: Work, row: Any) -> InstanceStarted:

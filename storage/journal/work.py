@@ -8,7 +8,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 from uuid import UUID
 
-from attrs import define, field, frozen
+from attrs import define, field
+from msgspec import Struct
 
 from callsheet.ids import IdMaker
 from callsheet.tasks import Task
@@ -29,8 +30,7 @@ class Mismatch(Exception):
     """An end found no running row of this boot: another end was committed first."""
 
 
-@frozen
-class Over:
+class Over(Struct, frozen=True):
     """An instance that ended in this transaction: what follows from it is settled before the commit.
 
     `outcome` None: another attempt follows, so that the run is not over yet.
