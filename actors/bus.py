@@ -27,6 +27,7 @@ Listener = Callable[[tuple[Fact, ...]], None]
 MAX_BATCH = 4000  # rows or so in one transaction: large batches are cheap, endless ones would starve the readers
 MOST_KEPT = 100_000  # reports kept while the database does not answer; then the queue fills, and its senders wait
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 1.0  # seconds between two tries while the database does not answer
+_PLANNING = frozenset((ScheduleChanged, InstanceQueued))  # facts after which something may be due sooner
 
 
 @define
@@ -146,7 +147,7 @@ async def _tell(ends: Bus, facts: tuple[Fact, ...]) -> None:
     for listener in ends.listeners:
         listener(facts)
     await ends.tipman.send(Told(facts))
-    if any(isinstance(fact, ScheduleChanged | InstanceQueued) for fact in facts):
+    if not _PLANNING.isdisjoint(map(type, facts)):
         _offer(ends.scheduler, Nudge())
     _offer(ends.narrator, facts)
     ends.meter.take(facts)

@@ -64,6 +64,8 @@ class Live:
 class InstancePen:
     """Writes what one instance says: outputs wait for room in the bus, lines of log never do."""
 
+    __slots__ = ("_bus", "_clock", "_held", "_lines", "_live", "_lock", "_over", "_pieces", "_room", "_token")
+
     def __init__(self, live: Live, bus: trio.MemorySendChannel[Order], clock: Clock, max_log_bytes: int) -> None:
         self._live = live
         self._bus = bus

@@ -25,6 +25,8 @@ class Pen(Protocol):
 class Pieces:
     """Puts together the lines that `print` writes in pieces, for each level and thread apart."""
 
+    __slots__ = ("_begun", "_longest")
+
     def __init__(self, longest: int) -> None:
         """`longest` is the number of characters from which on a line is broken."""
         self._longest = longest
@@ -40,6 +42,8 @@ class Pieces:
 
     def rest(self) -> list[tuple[str, str]]:
         """Return level and text of the lines that were begun and never ended."""
+        if not self._begun:  # as nearly always
+            return []
         begun, self._begun = self._begun, {}
         return [(level, text.rstrip()) for (level, _), text in begun.items() if text.strip()]
 

@@ -36,6 +36,10 @@ class Dialect(Protocol):
         """Turn what the driver gave for an id into a UUID."""
         ...
 
+    def key(self, value: UUID) -> Any:
+        """Turn a UUID into what the driver takes as it is: many rows need not ask for an adapter each."""
+        ...
+
 
 class SQLite:
     """The standard library's driver: executemany is its fast path."""
@@ -66,6 +70,10 @@ class SQLite:
     def uuid(self, value: Any) -> UUID | None:
         """Ids are 16-byte blobs."""
         return None if value is None else UUID(bytes=value)
+
+    def key(self, value: UUID) -> bytes:
+        """Ids are 16-byte blobs."""
+        return value.bytes
 
 
 class PostgreSQL:
@@ -109,6 +117,10 @@ class PostgreSQL:
     def uuid(self, value: Any) -> UUID | None:
         """Give the driver's UUID, or its text where no adapter is registered."""
         return value if value is None or isinstance(value, UUID) else UUID(value)
+
+    def key(self, value: UUID) -> UUID:
+        """The driver takes it as it is."""
+        return value
 
 
 @lru_cache(maxsize=256)

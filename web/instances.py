@@ -194,7 +194,9 @@ async def _follow(name: str, kind: str, query: Any, representation: Any) -> Resp
 
 
 def _all_accepted(started: list[UUID]) -> Reply:
-    return reply(models.BatchStarted([models.Started(id=str(one), uri=show.instance_uri(one)) for one in started]), 202)
+    return reply(
+        models.BatchStarted([models.Started(id=one, uri=show.instance_uri(one)) for one in map(str, started)]), 202
+    )
 
 
 def _text(value: Any) -> str:

@@ -20,7 +20,8 @@ class WaitingRoom:
         """Wake those whose instance has ended, or all when the service stops."""
         for fact in facts:
             if isinstance(fact, InstanceEnded):
-                self._wake(fact.id)
+                if self._waiting:
+                    self._wake(fact.id)
             elif isinstance(fact, NodeSaid) and fact.type == "node.draining":
                 self.closed = True
                 for instance in list(self._waiting):

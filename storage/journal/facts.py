@@ -1,5 +1,6 @@
 """What the journal tells once it is committed: facts, in the past tense, each with its row in the event table."""
 
+from functools import lru_cache
 from typing import ClassVar
 from uuid import UUID
 
@@ -59,8 +60,9 @@ class InstanceStarted(Fact, frozen=True):
 
     def data(self) -> bytes:
         """Return task, cause, attempt and due time."""
-        due = None if self.due_at is None else format_instant(self.due_at)
-        return _json(task=self.task, cause=self.cause, attempt=self.attempt, due_at=due)
+        if self.due_at is None:
+            return _begun(self.task, self.cause, self.attempt)
+        return _json(task=self.task, cause=self.cause, attempt=self.attempt, due_at=format_instant(self.due_at))
 
 
 class InstanceQueued(Fact, frozen=True):
@@ -104,7 +106,7 @@ class InstanceEnded(Fact, frozen=True):
 
     def data(self) -> bytes:
         """Return task, outcome and seconds."""
-        return _json(task=self.task, outcome=self.outcome, seconds=self.seconds)
+        return b'%b,"seconds":%b}' % (_ended(self.task, self.outcome), _encoder.encode(self.seconds))
 
 
 class CancelRequested(Fact, frozen=True):
@@ -266,6 +268,18 @@ class Pruned(Struct, frozen=True):
 
 
 _encoder = msgspec.json.Encoder()
+_KNOWN = 1024  # texts that are made once: those of a task are few
+
+
+@lru_cache(_KNOWN)
+def _begun(task: str, cause: str, attempt: int) -> bytes:
+    return _json(task=task, cause=cause, attempt=attempt)
+
+
+@lru_cache(_KNOWN)
+def _ended(task: str, outcome: str) -> bytes:
+    """Return the beginning of an object, without its end."""
+    return _json(task=task, outcome=outcome).removesuffix(b"}")
 
 
 def _json(**fields: object) -> bytes:

@@ -290,10 +290,10 @@ class Interrupted(CallsheetError):
 
 
 def _verdict(work: Work, command: Command) -> Verdict:
-    inner = asked(command)
-    do = partial(_HANDLERS[type(inner)], work, inner)
     try:
-        return Verdict(once(work, command, do) if isinstance(command, OnBehalf) else do())
+        if isinstance(command, OnBehalf):
+            return Verdict(once(work, command, partial(_HANDLERS[type(command.command)], work, command.command)))
+        return Verdict(_HANDLERS[type(command)](work, command))
     except CallsheetError as error:
         return Verdict(error=error)
 

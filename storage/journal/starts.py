@@ -140,8 +140,9 @@ def state_key(task: Task[Any, Any], schedule: str | None) -> str | None:
 
 def shorter(one: int | None, other: int | None) -> int | None:
     """Return the shorter of two time-outs, either of which may be none."""
-    limits = [limit for limit in (one, other) if limit is not None]
-    return min(limits, default=None)
+    if one is None or other is None:
+        return one if other is None else other
+    return min(one, other)
 
 
 def _known(work: Work, name: str) -> Task[Any, Any]:
@@ -193,9 +194,10 @@ def _by_overlap(work: Work, schedule: str, overlap: str) -> bool:
 def _insert(work: Work, fact: InstanceStarted, start_after: int | None, line: str | None, waits: bool) -> None:
     tags = msgspec.json.encode(fact.tags).decode() if fact.tags else "[]"
     row = (
-        fact.id, fact.task, fact.schedule, fact.due_at, fact.attempt, fact.cause, "queued" if waits else "running",
-        fact.input.decode(), fact.timeout, tags, None if waits else work.node, None if waits else work.boot,
-        fact.retry_of, start_after, fact.state_key, work.now, None if waits else work.now, line,
+        work.dialect.key(fact.id), fact.task, fact.schedule, fact.due_at, fact.attempt, fact.cause,
+        "queued" if waits else "running", fact.input.decode(), fact.timeout, tags, None if waits else work.node,
+        None if waits else work.boot_key, fact.retry_of, start_after, fact.state_key, work.now,
+        None if waits else work.now, line,
     )  # fmt: skip
     work.insert_instance(row, fact.tags)
 

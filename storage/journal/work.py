@@ -71,6 +71,10 @@ class Work:
     _logs: list[Row] = field(factory=list)
     _audit: list[Row] = field(factory=list)
     _told: int = 0
+    boot_key: Any = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.boot_key = self.dialect.key(self.boot)
 
     def insert_instance(self, row: Row, tags: Iterable[str] = ()) -> None:
         """Add an instance, its values in the order of INSTANCE_COLUMNS."""
@@ -80,7 +84,7 @@ class Work:
     def end_instance(self, instance: UUID, outcome: str, started: int, finished: int, error: bytes | None) -> None:
         """Write how a running instance of this boot ended; the flush raises Mismatch if it had ended before."""
         text = None if error is None else error.decode()
-        self._ends.append((outcome, started, finished, text, instance, self.boot))
+        self._ends.append((outcome, started, finished, text, self.dialect.key(instance), self.boot_key))
 
     def insert_output(self, row: Row) -> None:
         """Add an output: instance, seq, at, value."""
@@ -121,11 +125,14 @@ class Work:
         """Write what is left and the events of all facts: nothing may follow but the commit."""
         self.flush()
         self._insert("audit", "id, at, caller, action, schedule, instance, data", self._audit)
-        rows: list[Row] = [
-            (self.now, fact.type, *fact.about, fact.data().decode()) for fact in self.facts[self._told :]
-        ]
+        rows: list[Row] = [self._event(fact) for fact in self.facts[self._told :]]
         self._told = len(self.facts)
         self._insert("event", "at, type, schedule, instance, data", rows)
+
+    def _event(self, fact: Fact) -> Row:
+        schedule, instance = fact.about
+        about = None if instance is None else self.dialect.key(instance)
+        return self.now, fact.type, schedule, about, fact.data().decode()
 
     def _insert(self, table: str, columns: str, rows: list[Row]) -> None:
         if rows:
