@@ -380,6 +380,19 @@ class Started(Struct, kw_only=True):
     schedule: str | UnsetType = UNSET
 
 
+class Created(Struct):
+    """A schedule that is written down."""
+
+    id: str
+    uri: str
+
+
+class BatchCreated(Struct):
+    """New schedules, in the order of the request."""
+
+    items: list[Created]
+
+
 class BatchStarted(Struct):
     """Starts that are written down, in the order of the request."""
 

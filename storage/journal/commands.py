@@ -10,6 +10,7 @@ from uuid import UUID
 
 from msgspec import Struct
 
+from callsheet.definition import Definition
 from storage.journal.facts import InstanceStarted
 
 ANY_VERSION = 0  # in `if_match`: whatever version stands, as long as one does
@@ -159,6 +160,20 @@ class PutSchedule(Command, frozen=True):
     document: object
     if_match: tuple[int, ...] | None = None
     create_only: bool = False
+
+
+class CreateSchedules(Command, frozen=True):
+    """Command: create all of these, or none; answered with their ids, in order.
+
+    Each is an id (None makes one up) and what is to stand under it; an id that exists refuses all.
+    """
+
+    schedules: tuple[tuple[str | None, Definition], ...]
+
+    @property
+    def weight(self) -> int:
+        """Return the number of schedules."""
+        return len(self.schedules)
 
 
 class PatchSchedule(Command, frozen=True):

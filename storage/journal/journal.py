@@ -32,6 +32,7 @@ from storage.journal import (
     hook_commands,
     prune,
     recovery,
+    schedule_batches,
     schedules,
     skips,
     starts,
@@ -59,6 +60,7 @@ _HANDLERS: dict[type[Command], Callable[[Work, Any], Any]] = {
     commands.KeepEvent: ends.keep_event,
     commands.Claim: claims.claim,
     commands.PutSchedule: schedules.put_schedule,
+    commands.CreateSchedules: schedule_batches.create_schedules,
     commands.PatchSchedule: schedules.patch_schedule,
     commands.PauseSchedule: schedules.pause_schedule,
     commands.ResumeSchedule: schedules.resume_schedule,
@@ -83,6 +85,7 @@ _HANDLERS: dict[type[Command], Callable[[Work, Any], Any]] = {
 # These change rows as Pony objects; a batch is cut where they meet the others, which write below Pony's back.
 _BY_ENTITY = (
     commands.PutSchedule,
+    commands.CreateSchedules,
     commands.PatchSchedule,
     commands.PauseSchedule,
     commands.ResumeSchedule,

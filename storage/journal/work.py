@@ -64,6 +64,9 @@ class Work:
     lines: dict[str, bool] = field(factory=dict)  # line -> whether somebody stands in it
     facts: list[Fact] = field(factory=list)
     untold: int = 0  # changes that no fact tells of, but the audit does
+    _schedule_columns: str = ""
+    _schedules: list[Row] = field(factory=list)
+    _schedule_tags: list[Row] = field(factory=list)
     _instances: list[Row] = field(factory=list)
     _tags: list[Row] = field(factory=list)
     _ends: list[Row] = field(factory=list)
@@ -75,6 +78,12 @@ class Work:
 
     def __attrs_post_init__(self) -> None:
         self.boot_key = self.dialect.key(self.boot)
+
+    def insert_schedule(self, columns: Row, row: Row, tags: Iterable[str] = ()) -> None:
+        """Add a schedule, its id first; all of one transaction have the same columns."""
+        self._schedule_columns = ", ".join(columns)
+        self._schedules.append(row)
+        self._schedule_tags.extend((tag, row[0]) for tag in tags)
 
     def insert_instance(self, row: Row, tags: Iterable[str] = ()) -> None:
         """Add an instance, its values in the order of INSTANCE_COLUMNS."""
@@ -112,6 +121,8 @@ class Work:
 
     def flush(self) -> None:
         """Write all that was gathered, parents before children."""
+        self._insert("schedule", self._schedule_columns, self._schedules)
+        self._insert("schedule_tag", "tag, schedule", self._schedule_tags)
         self._insert("instance", INSTANCE_COLUMNS, self._instances)
         self._insert("instance_tag", "tag, instance", self._tags)
         if self._ends:
