@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 
 import pytest
-from attrs import fields
+from msgspec.structs import fields
 from quart_trio import QuartTrio
 
 import callsheet
