@@ -106,7 +106,7 @@ class InstanceEnded(Fact, frozen=True):
 
     def data(self) -> bytes:
         """Return task, outcome and seconds."""
-        return b'%b,"seconds":%b}' % (_ended(self.task, self.outcome), _encoder.encode(self.seconds))
+        return _ended(task=self.task, outcome=self.outcome, seconds=self.seconds)
 
 
 class CancelRequested(Fact, frozen=True):
@@ -276,8 +276,12 @@ def _begun(task: str, cause: str, attempt: int) -> bytes:
     return _json(task=task, cause=cause, attempt=attempt)
 
 
+def _ended(task: str, outcome: str, seconds: float) -> bytes:
+    return b'%b,"seconds":%b}' % (_end_of(task, outcome), _encoder.encode(seconds))
+
+
 @lru_cache(_KNOWN)
-def _ended(task: str, outcome: str) -> bytes:
+def _end_of(task: str, outcome: str) -> bytes:
     """Return the beginning of an object, without its end."""
     return _json(task=task, outcome=outcome).removesuffix(b"}")
 
