@@ -62,6 +62,11 @@ def resident(pid: int) -> int:
     raise RuntimeError(f"process {pid} has no memory: is it gone?")
 
 
+def resident_here() -> float:
+    """Return the resident memory of this process in MiB."""
+    return round(resident(os.getpid()) / MIB, 1)
+
+
 def cpu_seconds(pid: int) -> float:
     """Return the CPU time that a process has taken so far, all its threads together."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()

@@ -7,18 +7,24 @@ from attrs import frozen
 
 @frozen
 class Plan:
-    """The sizes of all measurements; `directory` is where the databases go (None: the temporary directory)."""
+    """The sizes of all measurements.
+
+    `directory` is where the databases go (None: the temporary directory), `peers` and `apscheduler4` are Pythons with
+    those that we compare with (None: not measured).
+    """
 
     rounds: int = 5
     runs: int = 20_000
-    rival_runs: int = 500
+    http_rounds: int = 3
+    http_seconds: float = 5.0
     schedules: int = 1_000
     seconds: int = 30
     many: int = 100_000
     tickers: int = 10
     sleepers: int = 10_000
-    rival_python: str | None = None
+    peers: Path | None = None
+    apscheduler4: Path | None = None
     directory: Path | None = None
 
 
-QUICK = Plan(rounds=1, rival_runs=50, seconds=5, many=5_000)
+QUICK = Plan(rounds=1, http_rounds=1, http_seconds=2.0, seconds=5, many=5_000)

@@ -1,11 +1,6 @@
 """The same no-op runs through APScheduler 4 on SQLite, for a comparison.
 
-Needs a few packages, best in an environment of their own (sniffio and greenlet are imported, but
-not asked for by those that need them):
-
-    python -m venv aps
-    aps/bin/pip install apscheduler==4.0.0a6 sqlalchemy aiosqlite sniffio greenlet
-    aps/bin/python benchmarks/apscheduler4.py [--runs 500] [--directory DIR]
+    .venv-bench-aps4/bin/python benchmarks/peers/with_apscheduler4.py [--runs 500] [--directory DIR]
 
 A job is added by `add_job` (there is no call for many), run by the scheduler in the same process,
 and counted when the scheduler tells that its result is stored; at the end, the results are counted
