@@ -4,12 +4,13 @@ A row per run is inserted in batches, a Trio task with a cancel scope is spawned
 its outcome; done when every outcome is committed. No schedules, HTTP, validation, leases or recovery: what a real
 engine takes more than this is what it spends on those.
 
-    python benchmarks/floor.py [--rows same|bare|alone] [--runs 20000] [--rounds 3] [--directory DIR]
+    python benchmarks/floor.py [--rows same|bare|alone] [--runs 20000] [--rounds 3] [--directory DIR | --url URL]
 
 `same` writes the rows that callsheet does, events and indexes included; `bare` a row and its outcome, nothing else;
 `alone` the same rows once more, but from a plain loop without Trio. Each round of the first two measures two ways of
 reaching the database: a thread of its own, and inline in the loop, which an honest service must not do, as every commit
-then stops it. The floor is the faster of their medians. The last line of the output is JSON.
+then stops it. The floor is the faster of their medians. `--url` names a PostgreSQL database that is empty, where it is
+always `alone`, once, with as many ends in a transaction as callsheet's bus has. The last line of the output is JSON.
 """
 
 import argparse
@@ -31,8 +32,10 @@ from typing import Any
 import outcome
 import trio
 
+from actors.bus import MAX_BATCH
 from benchmarks import machine
 from benchmarks.ledgers import KINDS, End, Ledger, Run, new_ids, now
+from benchmarks.ledgers_postgres import SamePostgres
 
 BATCH = 10_000  # runs that the producer hands over at once
 ROOM = 10_000  # ended runs that may wait for the writer, and the most it takes in one transaction
@@ -146,14 +149,16 @@ async def timed(n: int, ledger: Ledger, threaded: bool) -> tuple[float, float]:
             writer.close()
 
 
-def alone(n: int, ledger: Ledger, batch: int = BATCH) -> tuple[float, float]:
-    """Write what `n` runs write from a plain loop, `batch` of them in a transaction: nothing is run at all."""
+def alone(n: int, ledger: Ledger, most_ends: int = ROOM) -> tuple[float, float]:
+    """Write what `n` runs write from a plain loop, `most_ends` ends in a transaction: nothing is run at all."""
     ids = iter(new_ids())
     wall, cpu = time.perf_counter(), time.process_time()
-    for start in range(0, n, batch):
-        runs = [(id_, now()) for id_ in islice(ids, min(batch, n - start))]
+    for start in range(0, n, BATCH):
+        runs = [(id_, now()) for id_ in islice(ids, min(BATCH, n - start))]
         ledger.start(runs, now())
-        ledger.end([(id_, "succeeded", asked, now()) for id_, asked in runs])
+        ends = [(id_, "succeeded", asked, now()) for id_, asked in runs]
+        for part in range(0, len(ends), most_ends):
+            ledger.end(ends[part : part + most_ends])
     return time.perf_counter() - wall, time.process_time() - cpu
 
 
@@ -173,6 +178,15 @@ def measure(n: int = 20_000, *, kind: str = "same", way: str = "thread", directo
             return judged(n, ledger, WAYS[way], way)
         finally:
             ledger.close()
+
+
+def on_postgres(n: int, url: str) -> Result:
+    """Measure what the rows of `n` runs cost on PostgreSQL, in batches of the size that callsheet's bus makes."""
+    ledger = SamePostgres(url)
+    try:
+        return judged(n, ledger, lambda n, ledger: alone(n, ledger, MAX_BATCH), "alone")
+    finally:
+        ledger.close()
 
 
 def judged(n: int, ledger: Ledger, work: Callable[[int, Ledger], tuple[float, float]], way: str) -> Result:
@@ -202,8 +216,12 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=20_000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--directory", type=Path, help="where to put the database")
+    parser.add_argument("--url", help="a PostgreSQL database that is empty")
     options = parser.parse_args()
     calm_collector()
+    if options.url:
+        print(json.dumps(on_postgres(options.runs, options.url)))
+        return
     kind, ways = ROWS[options.rows]
     found: dict[str, list[Result]] = {way: [] for way in ways}
     for _ in range(options.rounds):

@@ -138,8 +138,8 @@ class Same(SQLite):
         """Write runs that begin now, their events, and who asked for them."""
         boot = self.boot
         self.write(
-            (insert("instance", INSTANCE), [_instance(id_, asked, started, boot) for id_, asked in runs]),
-            (insert("audit", AUDIT), [_asked(next(self.ids), started, len(runs))]),
+            (insert("instance", INSTANCE), [instance_row(id_, asked, started, boot) for id_, asked in runs]),
+            (insert("audit", AUDIT), [asked_row(next(self.ids), started, len(runs))]),
             (insert("event", EVENT), [(started, "instance.started", None, id_, STARTED) for id_, _ in runs]),
             self._mark(started),
         )
@@ -152,7 +152,7 @@ class Same(SQLite):
             "where id = ? and boot = ? and state = 'running'"
         )
         rows = [(outcome, started, finished, None, id_, boot) for id_, outcome, started, finished in ends]
-        self.write((sql, rows), (insert("event", EVENT), [_ended(at, *end) for end in ends]), self._mark(at))
+        self.write((sql, rows), (insert("event", EVENT), [ended_row(at, *end) for end in ends]), self._mark(at))
 
     def _mark(self, at: int) -> tuple[str, list[tuple[Any, ...]]]:
         sql = "update node set last_batch = ?, seen_at = ? where boot = ? and last_batch >= 0"
@@ -165,23 +165,25 @@ class Same(SQLite):
         return min(int(ended), int(told) // 2)
 
 
-def _instance(id_: Any, asked: int, started: int, boot: Any) -> tuple[Any, ...]:
+def instance_row(id_: Any, asked: int, started: int, boot: Any) -> tuple[Any, ...]:
+    """Return a row in the order of INSTANCE."""
     return (
         id_, TASK, None, None, 1, "manual", "running", "null", None, "[]", "floor", boot, None, None, None, asked,
         started, None,
     )  # fmt: skip
 
 
-def _asked(id_: Any, at: int, runs: int) -> tuple[Any, ...]:
+def asked_row(id_: Any, at: int, runs: int) -> tuple[Any, ...]:
     """Return the audit's entry of a batch, with the id of a request as the web makes them."""
     request = "01890a5d-ac96-774b-bcce-b302099a8057"
     data = f'{{"task":"{TASK}","count":{runs},"request":"{request}"}}'
     return id_, at, "anonymous", "instance.start", None, None, data
 
 
-def _ended(at: int, id_: Any, outcome: str, started: int, finished: int) -> tuple[Any, ...]:
+def ended_row(at: int, id_: Any, outcome: str, started: int, finished: int) -> tuple[Any, ...]:
+    """Return the event of an end, in the order of EVENT."""
     seconds = (finished - started) / 1e6
-    return at, "instance.ended", None, id_, f'{{"task":"{TASK}","outcome":"{outcome}","seconds":{seconds}}}'
+    return at, "instance.ended", None, id_, f'{{"task":"{TASK}","outcome":"{outcome}","seconds":{seconds:.6f}}}'
 
 
 KINDS: dict[str, type[Bare] | type[Same]] = {"bare": Bare, "same": Same}

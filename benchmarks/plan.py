@@ -10,11 +10,14 @@ class Plan:
     """The sizes of all measurements.
 
     `directory` is where the databases go (None: the temporary directory), `peers` and `apscheduler4` are Pythons with
-    those that we compare with (None: not measured).
+    those that we compare with (None: not measured), `peer_share` is the part of their usual runs that they are given.
     """
 
     rounds: int = 5
     runs: int = 20_000
+    postgres_rounds: int = 3
+    peer_rounds: int = 3
+    peer_share: float = 1.0
     http_rounds: int = 3
     http_seconds: float = 5.0
     schedules: int = 1_000
@@ -27,4 +30,6 @@ class Plan:
     directory: Path | None = None
 
 
-QUICK = Plan(rounds=1, http_rounds=1, http_seconds=2.0, seconds=5, many=5_000)
+QUICK = Plan(
+    rounds=1, postgres_rounds=1, peer_rounds=1, peer_share=0.2, http_rounds=1, http_seconds=2.0, seconds=5, many=5_000
+)

@@ -16,7 +16,7 @@ from typing import Any
 
 from attrs import evolve
 
-from benchmarks import firing, machine, many_schedules, over_http, sleepers, throughput
+from benchmarks import firing, machine, many_schedules, on_postgres, over_http, sleepers, throughput
 from benchmarks.plan import QUICK, Plan
 from benchmarks.processes import ROOT
 from benchmarks.table import Figure, Side, render, render_sides
@@ -24,6 +24,7 @@ from benchmarks.table import Figure, Side, render, render_sides
 RESULTS = Path(__file__).with_name("RESULTS.md")
 MEASUREMENTS: dict[str, Callable[[Plan], Iterator[Figure | Side]]] = {
     "throughput": throughput.measure,
+    "postgres": on_postgres.measure,
     "http": over_http.measure,
     "firing": firing.measure,
     "many-schedules": many_schedules.measure,

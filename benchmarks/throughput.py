@@ -1,86 +1,58 @@
 """Throughput: no-op instances from being asked for to their committed outcomes, beside the floors and others."""
 
 import sys
-import time
 from collections.abc import Iterator
 from statistics import median
 from typing import Any
 
-from benchmarks import machine
-from benchmarks.client import encode
+from benchmarks.noops import Results, callsheet, cpu_of, rates_of, side
+from benchmarks.others import ON_SQLITE, Peer, run, sides
 from benchmarks.plan import Plan
 from benchmarks.processes import script
-from benchmarks.service import fresh
 from benchmarks.table import Figure, Side, over_rounds, ratio
 
 NAME = "throughput on SQLite"
-BATCH = 10_000
 OF_FLOOR, OF_PEER = 0.5, 10
 FLOORS = {
-    "same": "the floor: the same rows from a bare Trio loop",
-    "bare": "the bare floor: two rows from a bare Trio loop",
-    "alone": "the same rows alone, nothing is run",
+    "same": ("the floor: the same rows from a bare Trio loop", "start, outcome, events"),
+    "bare": ("the bare floor: two rows from a bare Trio loop", "start, outcome"),
+    "alone": ("the same rows alone, nothing is run", "start, outcome, events"),
 }
 FULL = "SQLite WAL, synchronous=FULL"
-Results = list[dict[str, Any]]
 
 
 def measure(plan: Plan) -> Iterator[Figure | Side]:
-    """Measure the floors and callsheet in turns."""
+    """Measure the floors and callsheet in turns, then the others."""
     floors: dict[str, Results] = {rows: [] for rows in FLOORS}
     ours: Results = []
     for _ in range(plan.rounds):
-        for rows, found in floors.items():
-            found.append(_floor(plan, rows))
+        for rows, results in floors.items():
+            results.append(_floor(plan, rows))
         ours.append(callsheet(plan))
-    for rows, name in FLOORS.items():
-        yield _side(name, FULL, floors[rows], ours)
-    yield _side("callsheet", f"start, outcome, events; {FULL}", ours, ours)
+    for rows, (who, keeps) in FLOORS.items():
+        yield side(NAME, who, f"{keeps}; {FULL}", floors[rows], ours)
+    yield side(NAME, "callsheet", f"start, outcome, events; {FULL}", ours, ours)
+    found = {peer: [run(plan, peer) for _ in range(plan.peer_rounds)] for peer in ON_SQLITE if peer.python(plan)}
+    yield from sides(NAME, found, ours)
+    yield from _figures(plan, ours, floors, found)
+
+
+def _figures(plan: Plan, ours: Results, floors: dict[str, Results], found: dict[Peer, Results]) -> Iterator[Figure]:
     rates = rates_of(ours)
     yield over_rounds(NAME, f"callsheet: {plan.runs:,} through the API", rates, "runs/s")
-    yield over_rounds(NAME, "CPU of callsheet for each", [each["cpu_seconds"] / plan.runs * 1e6 for each in ours], "µs")
+    yield over_rounds(NAME, "CPU of callsheet for each", cpu_of(ours), "µs")
     yield ratio(NAME, "callsheet / the floor", rates, rates_of(floors["same"]), OF_FLOOR, floor=True)
     yield ratio(NAME, "callsheet / the bare floor", rates, rates_of(floors["bare"]), None)
     yield ratio(NAME, "callsheet / the same rows alone", rates, rates_of(floors["alone"]), None)
+    yield _against_the_fastest(rates, found)
 
 
-def rates_of(results: Results) -> list[float]:
-    """Return the rate of each round."""
-    return [float(each["runs_per_second"]) for each in results]
-
-
-def _side(who: str, keeps: str, results: Results, ours: Results) -> Side:
-    return side(NAME, who, keeps, results, ours)
-
-
-def side(work: str, who: str, keeps: str, results: Results, ours: Results) -> Side:
-    """Return the row of somebody's rounds beside ours."""
-    return Side.of(
-        work, who, keeps, rates_of(results), "runs/s",
-        cpu=median(each["cpu_seconds"] / each["runs"] * 1e6 for each in results),
-        memory=median(each["resident_mib"] for each in results),
-        ours=median(rates_of(ours)),
-    )  # fmt: skip
-
-
-def callsheet(plan: Plan, **options: str) -> dict[str, Any]:
-    """Run no-ops in a fresh service; gives what the scripts of the others give."""
-    batches = [min(BATCH, plan.runs - start) for start in range(0, plan.runs, BATCH)]
-    bodies = {size: encode({"items": [{"task": "noop", "input": None}] * size}) for size in batches}
-    with fresh(plan.directory, **options) as service:
-        cpu, began = machine.cpu_seconds(service.pid), time.perf_counter()
-        for size in batches:
-            service.client.ask("POST", "/v1/instances/batch", bodies[size])
-        service.wait_for("noop", "succeeded", plan.runs)
-        seconds = time.perf_counter() - began
-        used = machine.cpu_seconds(service.pid) - cpu
-        memory = machine.resident(service.pid) / machine.MIB
-    return {
-        "runs": plan.runs,
-        "runs_per_second": plan.runs / seconds,
-        "cpu_seconds": used,
-        "resident_mib": memory,
-    }
+def _against_the_fastest(rates: list[float], found: dict[Peer, Results]) -> Figure:
+    """Compare with the fastest of those that store outcomes."""
+    keeping = [results for results in found.values() if results[0]["outcomes"]]
+    fastest = max(keeping, key=lambda results: median(rates_of(results)), default=[])
+    who = fastest[0]["name"] if fastest else "the fastest other"
+    return ratio(NAME, f"callsheet / {who}, the fastest that keeps outcomes", rates, rates_of(fastest), OF_PEER)
 
 
 def _floor(plan: Plan, rows: str) -> dict[str, Any]:

@@ -1,49 +1,35 @@
-"""The same no-op runs through APScheduler 4 on SQLite, for a comparison.
+"""The same no-op runs through APScheduler 4 on SQLite.
 
-    .venv-bench-aps4/bin/python benchmarks/peers/with_apscheduler4.py [--runs 500] [--directory DIR]
+    .venv-bench-aps4/bin/python benchmarks/peers/with_apscheduler4.py [--runs 500] [--setting sqlite3] [--directory DIR]
 
-A job is added by `add_job` (there is no call for many), run by the scheduler in the same process,
-and counted when the scheduler tells that its result is stored; at the end, the results are counted
-in the database. Each setting is measured in a fresh database file:
+A job is added by `add_job` (there is no call for many), run by the scheduler in the same process, and counted when the
+scheduler tells that its result is stored; at the end, the results are counted in the database. WAL and
+synchronous=FULL. `result_expiration_time` is set, without which no result is stored, and `max_running_jobs=1000` and
+`max_concurrent_jobs=1000`, so that nothing waits for its turn: with the defaults a task has one running job.
 
-- defaults: as documented, save `result_expiration_time`, without which no result is stored. A task
-  then has `max_running_jobs=1`.
-- wide: `max_running_jobs=1000` and `max_concurrent_jobs=1000`, so that nothing waits for its turn.
-- wide10: the same, with ten callers adding jobs at once.
-
-Each with both kinds of engine that the data store takes: aiosqlite, and the standard sqlite3 in
-threads. The headline is the fastest of the six. The last line of the output is JSON.
+Settings: `sqlite3` is the standard driver in threads, `aiosqlite` the other that the data store takes; `sqlite3-ten`
+and `aiosqlite-ten` the same with ten callers adding jobs at once. SQLAlchemy, sniffio and greenlet are imported, but
+not asked for by those that need them.
 """
 
-import argparse
 import asyncio
-import json
-import platform
 import sqlite3
-import sys
-import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass, field
 from datetime import timedelta
-from importlib.metadata import version
-from itertools import product
 from pathlib import Path
 from typing import Any
 
 from apscheduler import AsyncScheduler, JobOutcome, JobReleased
 from apscheduler.datastores.sqlalchemy import SQLAlchemyDataStore
-from sqlalchemy import create_engine
+from sqlalchemy import create_engine, event
 from sqlalchemy.ext.asyncio import create_async_engine
+
+from benchmarks.peers.common import Stopwatch, file_in, options, report
 
 PATIENCE = 600  # seconds
 KEEP = timedelta(hours=1)
-DRIVERS = {
-    "aiosqlite": (create_async_engine, "sqlite+aiosqlite"),
-    "sqlite3": (create_engine, "sqlite"),
-}
-Result = dict[str, Any]
+SETTINGS = {"sqlite3": 1, "aiosqlite": 1, "sqlite3-ten": 10, "aiosqlite-ten": 10}  # how many callers add jobs
 
 
 async def nothing() -> None:
@@ -53,47 +39,50 @@ async def nothing() -> None:
 class Ended:
     """Counts the jobs whose result is stored."""
 
-    def __init__(self, n: int) -> None:
-        self.left = n
+    def __init__(self, runs: int) -> None:
+        self.left = runs
         self.all = asyncio.Event()
 
-    def __call__(self, event: JobReleased) -> None:
-        assert event.outcome is JobOutcome.success
+    def __call__(self, told: JobReleased) -> None:
+        assert told.outcome is JobOutcome.success
         self.left -= 1
         if self.left == 0:
             self.all.set()
 
 
-@dataclass(frozen=True)
-class Setting:
-    """How the scheduler is set up, and how many callers add jobs at once."""
+def open_store(path: Path, driver: str) -> SQLAlchemyDataStore:
+    """Open the data store."""
+    engine: Any
+    if driver == "aiosqlite":
+        engine = create_async_engine(f"sqlite+aiosqlite:///{path}")
+    else:
+        engine = create_engine(f"sqlite:///{path}")
 
-    name: str
-    limits: dict[str, int] = field(default_factory=dict)
-    running: dict[str, int] = field(default_factory=dict)
-    adders: int = 1
+    @event.listens_for(getattr(engine, "sync_engine", engine), "connect")
+    def set_up(connection: Any, _: Any) -> None:
+        cursor = connection.cursor()
+        cursor.execute("PRAGMA journal_mode = WAL")
+        cursor.execute("PRAGMA synchronous = FULL")
+        cursor.close()
+
+    return SQLAlchemyDataStore(engine)
 
 
-WIDE = {"max_concurrent_jobs": 1000}, {"max_running_jobs": 1000}
-SETTINGS = (Setting("defaults"), Setting("wide", *WIDE), Setting("wide10", *WIDE, adders=10))
-
-
-async def timed(n: int, store: SQLAlchemyDataStore, setting: Setting) -> tuple[float, ...]:
-    """Run `n` jobs; gives the seconds to add them, to have all stored, and the CPU seconds."""
-    async with AsyncScheduler(store, **setting.limits) as scheduler:
-        task = await scheduler.configure_task("nothing", func=nothing, **setting.running)
-        ended = Ended(n)
+async def measure(runs: int, store: SQLAlchemyDataStore, adders: int) -> Stopwatch:
+    """Run the jobs in a fresh database."""
+    async with AsyncScheduler(store, max_concurrent_jobs=1000) as scheduler:
+        task = await scheduler.configure_task("nothing", func=nothing, max_running_jobs=1000)
+        ended = Ended(runs)
         with scheduler.subscribe(ended, {JobReleased}):
             await scheduler.start_in_background()
-            wall, cpu = time.perf_counter(), time.process_time()
-            async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as adders:
-                jobs = iter(range(n))
-                for _ in range(setting.adders):
-                    adders.create_task(add(scheduler, task.id, jobs))
-            added = time.perf_counter() - wall
+            took = Stopwatch()
+            async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as group:
+                jobs = iter(range(runs))
+                for _ in range(adders):
+                    group.create_task(add(scheduler, task.id, jobs))
             async with asyncio.timeout(PATIENCE):
                 await ended.all.wait()
-            return added, time.perf_counter() - wall, time.process_time() - cpu
+            return took.stop()
 
 
 async def add(scheduler: AsyncScheduler, task: str, jobs: Iterator[int]) -> None:
@@ -102,51 +91,20 @@ async def add(scheduler: AsyncScheduler, task: str, jobs: Iterator[int]) -> None
         await scheduler.add_job(task, result_expiration_time=KEEP)
 
 
-def measure(
-    n: int = 500,
-    *,
-    setting: Setting = SETTINGS[0],
-    driver: str = "aiosqlite",
-    directory: Path | None = None,
-) -> Result:
-    """Measure `n` jobs in a fresh database; RuntimeError unless each result is in it."""
-    with tempfile.TemporaryDirectory(dir=directory) as folder:
-        path = Path(folder) / "apscheduler.db"
-        make, dialect = DRIVERS[driver]
-        store = SQLAlchemyDataStore(make(f"{dialect}:///{path}"))
-        added, seconds, cpu = asyncio.run(timed(n, store, setting))
+def main() -> None:
+    """Measure and print; RuntimeError unless each result is in the database."""
+    given = options(__doc__, runs=500, settings=tuple(SETTINGS))
+    with file_in(given.directory) as path:
+        store = open_store(path, given.setting.removesuffix("-ten"))
+        took = asyncio.run(measure(given.runs, store, SETTINGS[given.setting]))
         with closing(sqlite3.connect(path)) as connection:
             ((stored,),) = connection.execute("select count(*) from job_results")
-    if stored != n:
-        raise RuntimeError(f"only {stored} of {n} results are in the database")
-    return {
-        "name": "apscheduler4",
-        "setting": setting.name,
-        "driver": driver,
-        "runs": n,
-        "seconds": round(seconds, 4),
-        "seconds_to_add": round(added, 4),
-        "cpu_seconds": round(cpu, 4),
-        "runs_per_second": round(n / seconds, 1),
-        "runs_per_cpu_second": round(n / cpu, 1),
-    }
-
-
-def main() -> None:
-    """Measure all combinations, and print the fastest."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--runs", type=int, default=500)
-    parser.add_argument("--directory", type=Path, help="where to put the database")
-    options = parser.parse_args()
-    results = []
-    for driver, setting in product(DRIVERS, SETTINGS):
-        results.append(measure(options.runs, setting=setting, driver=driver, directory=options.directory))
-        print(results[-1], file=sys.stderr)
-    best = dict(max(results, key=lambda result: result["runs_per_second"]))
-    for each in results:
-        best[f"{each['setting']}_{each['driver']}_runs_per_second"] = each["runs_per_second"]
-    best |= {"apscheduler": version("apscheduler"), "sqlalchemy": version("sqlalchemy")}
-    print(json.dumps(best | {"python": platform.python_version()}))
+    if stored != given.runs:
+        raise RuntimeError(f"only {stored} of {given.runs} results are in the database")
+    report(
+        "APScheduler 4", ("apscheduler", "sqlalchemy"), given.runs, took,
+        keeps="result; SQLite WAL, synchronous=FULL", outcomes=True, setting=given.setting,
+    )  # fmt: skip
 
 
 if __name__ == "__main__":
