@@ -60,7 +60,7 @@ bench-quick: $(VENV)/.test .venv-bench/.done .venv-bench-aps4/.done ## Measure l
 	$(BIN)/python benchmarks/run.py --quick
 
 clean: ## Remove the virtual environments and caches (never the data)
-	rm -rf $(VENV) .venv-bench .venv-bench-aps4 .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) .venv-bench .venv-bench-aps4 .bench .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .PHONY: help run test prove-timetable simulate-many lint format bench bench-quick clean

@@ -12,6 +12,7 @@ from typing import Any
 
 TICKS = os.sysconf("SC_CLK_TCK")
 KIB, MIB = 1024, 1024 * 1024
+KB, MB = 1000, 1000 * 1000
 PACKAGES = ("trio", "hypercorn", "quart", "quart-trio", "pony", "psycopg2-binary")
 
 

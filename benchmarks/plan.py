@@ -21,15 +21,35 @@ class Plan:
     http_rounds: int = 3
     http_seconds: float = 5.0
     schedules: int = 1_000
-    seconds: int = 30
-    many: int = 100_000
+    seconds: int = 60
+    more_schedules: int = 5_000
+    more_seconds: int = 30
+    many: int = 1_000_000
+    start_rounds: int = 3
     tickers: int = 10
-    sleepers: int = 10_000
+    sleepers: int = 100_000
+    sleeper_rounds: int = 3
+    outputs: int = 100_000
+    output_rounds: int = 3
     peers: Path | None = None
     apscheduler4: Path | None = None
     directory: Path | None = None
 
 
 QUICK = Plan(
-    rounds=1, postgres_rounds=1, peer_rounds=1, peer_share=0.2, http_rounds=1, http_seconds=2.0, seconds=5, many=5_000
+    rounds=1,
+    postgres_rounds=1,
+    peer_rounds=1,
+    peer_share=0.1,
+    http_rounds=1,
+    http_seconds=2.0,
+    seconds=5,
+    more_schedules=2_000,
+    more_seconds=5,
+    many=50_000,
+    start_rounds=1,
+    sleepers=10_000,
+    sleeper_rounds=1,
+    outputs=20_000,
+    output_rounds=1,
 )

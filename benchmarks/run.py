@@ -16,7 +16,7 @@ from typing import Any
 
 from attrs import evolve
 
-from benchmarks import firing, machine, many_schedules, on_postgres, over_http, sleepers, throughput
+from benchmarks import firing, machine, many_schedules, on_postgres, outputs, over_http, sleepers, throughput
 from benchmarks.plan import QUICK, Plan
 from benchmarks.processes import ROOT
 from benchmarks.table import Figure, Side, render, render_sides
@@ -29,6 +29,7 @@ MEASUREMENTS: dict[str, Callable[[Plan], Iterator[Figure | Side]]] = {
     "firing": firing.measure,
     "many-schedules": many_schedules.measure,
     "sleepers": sleepers.measure,
+    "outputs": outputs.measure,
 }
 
 
@@ -36,7 +37,9 @@ def main() -> None:
     """Measure what is asked for, and show it."""
     options = _options()
     whole = QUICK if options.quick else Plan()
-    plan = evolve(whole, peers=options.peers, apscheduler4=options.apscheduler4, directory=options.directory)
+    directory = options.directory.resolve()
+    directory.mkdir(parents=True, exist_ok=True)
+    plan = evolve(whole, peers=options.peers, apscheduler4=options.apscheduler4, directory=directory)
     found = {
         "at": datetime.now(UTC).isoformat(timespec="minutes"),
         "quick": options.quick,
@@ -66,7 +69,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--json", action="store_true", help="print JSON instead of the tables")
     parser.add_argument("--write", action="store_true", help=f"write {RESULTS.name}, too")
     parser.add_argument(
-        "--directory", type=lambda text: Path(text).resolve(strict=True), help="where to put the databases"
+        "--directory", type=Path, default=ROOT / ".bench", help="where databases go, and large ones stay"
     )
     parser.add_argument("--peers", type=Path, default=_python(".venv-bench"), help="a Python with most of the others")
     parser.add_argument(
