@@ -42,11 +42,25 @@ format: $(VENV)/.lint ## Format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(VENV)/.test ## Measure speed and memory beside the floor, in one run
-	$(BIN)/python benchmarks/run.py
+# those that we are measured beside have environments of their own: APScheduler 3 and 4 cannot share one
+.venv-bench/.done: pyproject.toml
+	$(PYTHON) -m venv .venv-bench
+	.venv-bench/bin/pip install --quiet --disable-pip-version-check --editable '.[bench]'
+	@touch $@
 
-clean: ## Remove the virtual environment and caches (never the data)
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+.venv-bench-aps4/.done: pyproject.toml
+	$(PYTHON) -m venv .venv-bench-aps4
+	.venv-bench-aps4/bin/pip install --quiet --disable-pip-version-check --editable '.[bench-apscheduler4]'
+	@touch $@
+
+bench: $(VENV)/.test .venv-bench/.done .venv-bench-aps4/.done ## Measure speed and memory beside floors and others; write benchmarks/RESULTS.md
+	$(BIN)/python benchmarks/run.py --write
+
+bench-quick: $(VENV)/.test .venv-bench/.done .venv-bench-aps4/.done ## Measure less of everything, in less than two minutes; write nothing
+	$(BIN)/python benchmarks/run.py --quick
+
+clean: ## Remove the virtual environments and caches (never the data)
+	rm -rf $(VENV) .venv-bench .venv-bench-aps4 .bench .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help run test prove-timetable simulate-many lint format bench clean
+.PHONY: help run test prove-timetable simulate-many lint format bench bench-quick clean

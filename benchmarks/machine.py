@@ -5,12 +5,15 @@ import platform
 import sqlite3
 import tempfile
 import time
+from importlib.metadata import version
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 TICKS = os.sysconf("SC_CLK_TCK")
 KIB, MIB = 1024, 1024 * 1024
+KB, MB = 1000, 1000 * 1000
+PACKAGES = ("trio", "hypercorn", "quart", "quart-trio", "pony", "psycopg2-binary")
 
 
 def describe(directory: Path | None) -> dict[str, Any]:
@@ -21,6 +24,7 @@ def describe(directory: Path | None) -> dict[str, Any]:
         "system": f"{platform.system()} {platform.release()}",
         "python": platform.python_version(),
         "sqlite": sqlite3.sqlite_version,
+        "packages": {name: version(name) for name in PACKAGES},
         "fsync_ms": round(fsync_seconds(directory) * 1000, 2),
         "load_at_start": round(os.getloadavg()[0], 2),
     }
@@ -28,9 +32,11 @@ def describe(directory: Path | None) -> dict[str, Any]:
 
 def line(machine: dict[str, Any]) -> str:
     """Return all of it in one line."""
+    packages = ", ".join(f"{name} {known}" for name, known in machine["packages"].items())
     return (
         f"{machine['cores']} cores ({machine['processor']}), {machine['system']}, Python {machine['python']}, "
-        f"SQLite {machine['sqlite']}, fsync {machine['fsync_ms']} ms, load {machine['load_at_start']} at the start"
+        f"SQLite {machine['sqlite']}, {packages}, fsync {machine['fsync_ms']} ms, load {machine['load_at_start']} "
+        "at the start"
     )
 
 
@@ -60,6 +66,11 @@ def resident(pid: int) -> int:
         if text.startswith("VmRSS:"):
             return int(text.split()[1]) * KIB
     raise RuntimeError(f"process {pid} has no memory: is it gone?")
+
+
+def resident_here() -> float:
+    """Return the resident memory of this process in MiB."""
+    return round(resident(os.getpid()) / MIB, 1)
 
 
 def cpu_seconds(pid: int) -> float:

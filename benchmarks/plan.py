@@ -7,18 +7,49 @@ from attrs import frozen
 
 @frozen
 class Plan:
-    """The sizes of all measurements; `directory` is where the databases go (None: the temporary directory)."""
+    """The sizes of all measurements.
+
+    `directory` is where the databases go (None: the temporary directory), `peers` and `apscheduler4` are Pythons with
+    those that we compare with (None: not measured), `peer_share` is the part of their usual runs that they are given.
+    """
 
     rounds: int = 5
     runs: int = 20_000
-    rival_runs: int = 500
+    postgres_rounds: int = 3
+    peer_rounds: int = 3
+    peer_share: float = 1.0
+    http_rounds: int = 3
+    http_seconds: float = 5.0
     schedules: int = 1_000
-    seconds: int = 30
-    many: int = 100_000
+    seconds: int = 60
+    more_schedules: int = 5_000
+    more_seconds: int = 30
+    many: int = 1_000_000
+    start_rounds: int = 3
     tickers: int = 10
-    sleepers: int = 10_000
-    rival_python: str | None = None
+    sleepers: int = 100_000
+    sleeper_rounds: int = 3
+    outputs: int = 100_000
+    output_rounds: int = 3
+    peers: Path | None = None
+    apscheduler4: Path | None = None
     directory: Path | None = None
 
 
-QUICK = Plan(rounds=1, rival_runs=50, seconds=5, many=5_000)
+QUICK = Plan(
+    rounds=1,
+    postgres_rounds=1,
+    peer_rounds=1,
+    peer_share=0.1,
+    http_rounds=1,
+    http_seconds=2.0,
+    seconds=5,
+    more_schedules=2_000,
+    more_seconds=5,
+    many=50_000,
+    start_rounds=1,
+    sleepers=10_000,
+    sleeper_rounds=1,
+    outputs=20_000,
+    output_rounds=1,
+)

@@ -1,13 +1,9 @@
-"""The real `callsheet serve`, as a process of its own on a free port, with SQLite in a folder of its own."""
+"""The real `callsheet serve`, as a process of its own on a free port, with its database in a folder of its own."""
 
-import os
-import signal
-import socket
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -15,9 +11,10 @@ from attrs import frozen
 
 from benchmarks import machine
 from benchmarks.client import Client
+from benchmarks.processes import free_port, started, wait_until
 
 TASKS = Path(__file__).with_name("tasks.py")
-PATIENCE = 120.0  # seconds after which what we wait for is not going to happen
+SQLITE = "sqlite:///callsheet.db"
 SETTLED = 1.0  # seconds after which a service that just became ready is at rest
 
 
@@ -46,26 +43,18 @@ class Service:
 
 
 @contextmanager
-def serving(folder: Path) -> Iterator[Service]:
+def serving(folder: Path, database: str = SQLITE) -> Iterator[Service]:
     """Start the service on a folder, and stop it in order; RuntimeError if it does not end well."""
     folder.mkdir(exist_ok=True)
     port, began = free_port(), time.perf_counter()
-    with (folder / "service.log").open("ab") as log:
-        process = subprocess.Popen(_command(port), cwd=folder, env=_environment(), stdout=log, stderr=log)
-    try:
-        with closing(Client(port)) as client:
-            wait_until(lambda: _ready(process, client, folder), pause=0.002)
-            yield Service(process.pid, port, client, time.perf_counter() - began)
-        _stop(process, folder)
-    finally:
-        process.kill()  # it is gone by now, unless something failed
-        process.wait()
+    with started(_command(port, database), folder, port, "/readyz") as process, closing(Client(port)) as client:
+        yield Service(process.pid, port, client, time.perf_counter() - began)
 
 
 @contextmanager
-def fresh(directory: Path | None) -> Iterator[Service]:
+def fresh(directory: Path | None, database: str = SQLITE) -> Iterator[Service]:
     """Start the service on an empty folder that goes with it."""
-    with temporary(directory) as folder, serving(folder) as service:
+    with temporary(directory) as folder, serving(folder, database) as service:
         yield service
 
 
@@ -81,58 +70,6 @@ def database_in(folder: Path) -> Path:
     return folder / "callsheet.db"
 
 
-def wait_until(holds: Callable[[], bool], pause: float) -> None:
-    """Look again and again until something holds; TimeoutError if it never does."""
-    deadline = time.monotonic() + PATIENCE
-    while not holds():
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"gave up after {PATIENCE:g} s")
-        time.sleep(pause)
-
-
-def free_port() -> int:
-    """Return a port that nobody listens on."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
-
-
-def _command(port: int) -> list[str]:
-    serve = [sys.executable, "-m", "callsheet", "serve", "--port", str(port)]
-    return [
-        *serve,
-        "--database",
-        "sqlite:///callsheet.db",
-        "--tasks",
-        str(TASKS),
-        "--drain",
-        "1s",
-        "--rate-limit",
-        "off",
-    ]
-
-
-def _environment() -> dict[str, str]:
-    """Return our environment without settings of somebody's own service."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("CALLSHEET_")}
-
-
-def _ready(process: subprocess.Popen[bytes], client: Client, folder: Path) -> bool:
-    if process.poll() is not None:
-        raise RuntimeError(f"the service ended at once, with {process.returncode}:\n{_last_words(folder)}")
-    try:
-        client.get("/readyz")
-    except (OSError, RuntimeError):
-        client.close()
-        return False
-    return True
-
-
-def _stop(process: subprocess.Popen[bytes], folder: Path) -> None:
-    process.send_signal(signal.SIGTERM)
-    if process.wait(PATIENCE) != 0:
-        raise RuntimeError(f"the service stopped with {process.returncode}:\n{_last_words(folder)}")
-
-
-def _last_words(folder: Path) -> str:
-    return (folder / "service.log").read_text()[-2000:]
+def _command(port: int, database: str) -> list[str]:
+    serve = [sys.executable, "-m", "callsheet", "serve", "--port", str(port), "--database", database]
+    return [*serve, "--tasks", str(TASKS), "--drain", "1s", "--rate-limit", "off"]
