@@ -50,6 +50,7 @@ from callsheet.errors import GaveUp, Unavailable
 from callsheet.logs import told
 from callsheet.retention import Keep
 from callsheet.tasks import Task
+from callsheet.timer import Timer
 from callsheet.workers import Pool
 from storage.database import Database
 from storage.door import Door
@@ -159,7 +160,8 @@ async def engine(
         if rules.tells_webhooks:
             _open(tree, shared, "webhooks", webhooks_inbox, partial(webhooks, sender))
         planner = trio.CancelScope()
-        look = partial(scheduler, nudges, to_bus, clock, clock.now(), rules.longest_wait)
+        doze = None if isinstance(clock, VirtualClock) else Timer().sleep
+        look = partial(scheduler, nudges, to_bus, clock, clock.now(), rules.longest_wait, doze)
         tree.start_soon(_part, shared, partial(_within, planner, look, shared.meter))
         _keep_house(tree, shared, journal.database, door, clock, rules)
         shared.ready = True
