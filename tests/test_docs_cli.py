@@ -11,7 +11,7 @@ from pathlib import Path
 import callsheet
 import callsheet.client
 from callsheet import cli, settings_file
-from callsheet.client.sync_parts import Instances, Schedules, Tasks
+from callsheet.client.sync_parts import Instances, Schedules, Tasks, Webhooks
 from callsheet.commands import COMMANDS, LIKE_SERVE, common
 
 REFERENCE = Path(__file__).parents[1] / "docs" / "reference"
@@ -118,7 +118,8 @@ def test_every_exit_code_of_a_command_is_documented():
 
 def test_everything_of_the_client_is_documented():
     text = read("client.md")
-    faces = (("", callsheet.Client), ("tasks.", Tasks), ("instances.", Instances), ("schedules.", Schedules))
+    parts = ("tasks.", Tasks), ("instances.", Instances), ("schedules.", Schedules), ("webhooks.", Webhooks)
+    faces = (("", callsheet.Client), *parts)
     wanted = {prefix + name for prefix, face in faces for name in vars(face) if not name.startswith("_")}
     named = {word.split("(")[0] for word in first_words(rows(text))}
 

@@ -11,7 +11,7 @@ import httpx2
 import msgspec
 
 from callsheet.client import sse
-from callsheet.client.calls import Call
+from callsheet.client.call import Call
 from callsheet.client.connection import Target
 from callsheet.client.errors import ClientError, Refused, Unreachable, error_of
 from callsheet.client.retrying import Patience, knows_no_keys

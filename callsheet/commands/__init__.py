@@ -11,6 +11,7 @@ COMMANDS = {
     "schedule": "list, make and change schedules",
     "instance": "look at runs, follow and cancel them",
     "events": "follow what happens",
+    "webhook": "have other servers told of what happens",
     "simulate": "tell what would happen",
     "token": "make, list and revoke API keys",
     "apply": "make the schedules be what a file says",

@@ -28,7 +28,7 @@ class Usage(Exception):
 
 def verb(verbs: Any, name: str, body: Body, help_: str) -> argparse.ArgumentParser:
     """Add a command that asks the service, with the options all such have."""
-    parser: argparse.ArgumentParser = verbs.add_parser(name, help=help_, description=f"{help_.capitalize()}.")
+    parser: argparse.ArgumentParser = verbs.add_parser(name, help=help_, description=f"{help_[0].upper()}{help_[1:]}.")
     asking(parser, body)
     return parser
 
@@ -88,7 +88,7 @@ def complain(error: "ClientError") -> int:
             say("That service does not have this; `callsheet --version` on both sides tells which is older.")
             return NOT_FOUND
         case client.NotFound():
-            say("`callsheet task ls`, `schedule ls` and `instance ls` show what there is.")
+            say("`callsheet task ls`, `schedule ls`, `instance ls` and `webhook ls` show what there is.")
             return NOT_FOUND
         case client.Conflict() | client.PreconditionFailed():
             if isinstance(error, client.Conflict) and error.blocked_by:

@@ -15,7 +15,7 @@ STYLES = {
     "succeeded": "green", "active": "green", "ran": "green", "running": "cyan", "queued": "cyan", "paused": "yellow",
     "skipped": "yellow", "missed": "yellow", "cancelled": "yellow", "interrupted": "yellow", "failed": "red",
     "timed_out": "red", "lost": "red", "blocked": "red", "dropped": "red", "rejected": "red", "ok": "green",
-    "warn": "yellow", "wrong": "red",
+    "warn": "yellow", "wrong": "red", "disabled": "red", "expired": "yellow", "revoked": "yellow",
 }  # fmt: skip
 _UNITS = ((86_400, "d"), (3600, "h"), (60, "m"), (1, "s"))
 

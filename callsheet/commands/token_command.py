@@ -58,7 +58,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def _action(actions: Any, name: str, help_: str) -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = actions.add_parser(name, help=help_, description=f"{help_.capitalize()}.")
+    parser: argparse.ArgumentParser = actions.add_parser(
+        name, help=help_, description=f"{help_[0].upper()}{help_[1:]}."
+    )
     return parser
 
 

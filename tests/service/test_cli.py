@@ -10,8 +10,6 @@ from contextlib import suppress
 
 import pytest
 
-from callsheet.cli import main
-
 TASKS = """
 from msgspec import Struct
 
@@ -38,26 +36,15 @@ async def hold(_in: None, out: Out[None]) -> None:
 
 
 @pytest.fixture
-def service(launch, monkeypatch):
-    """A service that the command line finds by itself."""
-    one = launch(tasks=TASKS)
-    for name in [name for name in os.environ if name.startswith("CALLSHEET_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("CALLSHEET_URL", one.url)
-    monkeypatch.chdir(one.folder)
-    return one
+def service(launch):
+    """A service with those tasks."""
+    return launch(tasks=TASKS)
 
 
 @pytest.fixture
-def cli(service, capsys):
+def cli(service, run_cli):
     """A function (*words) -> (exit code, standard output, standard error)."""
-
-    def run(*words):
-        code = main(list(words))
-        said = capsys.readouterr()
-        return code, said.out, said.err
-
-    return run
+    return run_cli(service)
 
 
 def test_tasks_are_listed_and_run(cli):
@@ -212,14 +199,10 @@ CRON_TZ=Europe/Berlin
 """
 
 
-def test_a_crontab_becomes_schedules_that_run(launch, monkeypatch, capsys):
+def test_a_crontab_becomes_schedules_that_run(launch, run_cli):
     service = launch("--allow-commands")
-    monkeypatch.setenv("CALLSHEET_URL", service.url)
-    monkeypatch.chdir(service.folder)
+    cli = run_cli(service)
     (service.folder / "crontab").write_text(CRONTAB)
-
-    def cli(*words):
-        return main(list(words)), *capsys.readouterr()
 
     code, sheet, err = cli("import", "crontab", "crontab", "--system", "--dry-run")
     assert (code, sheet.count("[schedules."), "not as root" in err) == (0, 2, True)
