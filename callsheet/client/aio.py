@@ -96,7 +96,7 @@ class AsyncClient:
         return await self._transport.do(calls.simulate(start, end, durations, schedules, **wanted))
 
     async def tokens(self) -> AsyncGenerator[models.Token, None]:
-        """Yield all API keys that were ever made, newest first, without the keys."""
+        """Yield all API keys, revoked ones as long as history is kept, newest first, without the keys."""
         async for item in self._transport.walk(calls.tokens()):
             yield item
 

@@ -92,7 +92,7 @@ class Client:
         return self._transport.do(calls.simulate(start, end, durations, schedules, **wanted))
 
     def tokens(self) -> Generator[models.Token, None, None]:
-        """Yield all API keys that were ever made, newest first, without the keys."""
+        """Yield all API keys, revoked ones as long as history is kept, newest first, without the keys."""
         for item in self._transport.walk(calls.tokens()):
             yield item
 

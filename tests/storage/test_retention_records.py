@@ -1,13 +1,13 @@
-"""How long events, boots and the audit stay, on both databases."""
+"""How long events, boots, the audit and revoked keys stay, on both databases."""
 
-from callsheet.instants import DAY
-from storage.journal.commands import CreateToken, OnBehalf, Prune, Start, StartInstances
+from callsheet.instants import DAY, SECOND
+from storage.journal.commands import CreateToken, OnBehalf, Prune, RevokeToken, Start, StartInstances
 from storage.journal.facts import Pruned
 from storage.journal.hook_commands import AddWebhook, ChangeWebhook, Plan, PlanDeliveries
 from storage.queries.audit import AuditFilter, list_audit
 from storage.queries.history import HEAVY
 from storage.queries.nodes import list_nodes
-from storage.queries.tokens import standing_tokens
+from storage.queries.tokens import list_tokens, standing_tokens
 from tests.storage.sweeping import sweep
 
 
@@ -83,3 +83,33 @@ def test_the_audit_goes_page_by_page(bench):
     bench.clock.move(100)
 
     assert sweep(bench, age=50).audit == HEAVY + 1
+
+
+def test_a_revoked_key_goes_after_all_that_the_audit_says_of_its_time_and_an_expired_one_stays(bench):
+    soon = bench.clock.now() + 10 * SECOND
+    for name, expires in (("ada", None), ("bob", soon), ("cy", None)):
+        bench.ask(OnBehalf(CreateToken(name, "viewer", f"hash of {name}", expires), "cli"))
+    bench.clock.move(100)
+    bench.ask(OnBehalf(RevokeToken("ada"), "cli"))
+    revoked, *_ = [row[0] for row in bench.rows("SELECT id FROM token WHERE revoked_at IS NOT NULL")]
+    standing = [row[0] for row in bench.rows("SELECT id FROM token WHERE revoked_at IS NULL")]
+    assert bench.ask(Prune(tokens=(revoked, *standing))) == Pruned()  # the audit still has its revocation
+
+    bench.clock.move(200)
+    assert sweep(bench) == Pruned()
+    assert sweep(bench, age=201) == Pruned(audit=3)
+    bench.clock.move(2)
+    assert sweep(bench, age=201) == Pruned(audit=1)
+    assert sweep(bench, age=201) == Pruned(tokens=1)
+    assert [one.name for one in list_tokens(bench.database, 10, None).items] == ["cy", "bob"]
+    assert len(standing_tokens(bench.database)) == 2
+
+
+def test_the_name_of_a_key_that_is_gone_is_free_for_another(bench):
+    for name in ("one", "two"):
+        bench.ask(CreateToken("ada", "viewer", f"hash of {name}"))
+        bench.ask(RevokeToken("ada"))
+        bench.clock.move(100)
+
+    assert sweep(bench, age=100).tokens == 2
+    assert bench.ask(CreateToken("ada", "admin", "hash of three")).name == "ada"
