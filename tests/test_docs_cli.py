@@ -56,7 +56,8 @@ def commands_below(parser, path):
     """Yield all commands that do something, with their parsers."""
     for action in parser._actions:
         if isinstance(action, argparse._SubParsersAction):
-            for name, below in action.choices.items():
+            named = {below: name for name, below in reversed(action.choices.items())}  # not by its other names
+            for below, name in reversed(named.items()):
                 yield from commands_below(below, (*path, name))
             return
     if path[0] != "serve":

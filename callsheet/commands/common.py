@@ -36,19 +36,34 @@ def verb(verbs: Any, name: str, body: Body, help_: str) -> argparse.ArgumentPars
 def asking(parser: argparse.ArgumentParser, body: Body) -> None:
     """Make a parser one of a command that asks the service."""
     parser._negative_number_matcher = re.compile(r"-\d\w*")  # or -3d could only be given as --from=-3d
-    parser.add_argument("--url", metavar="URL", help="address of the service (CALLSHEET_URL, http://127.0.0.1:8080)")
-    parser.add_argument("--token-file", metavar="FILE", help="file that holds the API key (CALLSHEET_TOKEN_FILE)")
-    parser.add_argument("-o", "--output", choices=FORMATS, default="table", help="how results look (table)")
+    connecting(parser)
     parser.set_defaults(run=lambda arguments: ask(body, arguments))
 
 
+def connecting(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say which service is asked, by whom, and how results look."""
+    parser.add_argument("--url", metavar="URL", help="address of the service (CALLSHEET_URL, http://127.0.0.1:8080)")
+    parser.add_argument("--token-file", metavar="FILE", help="file that holds the API key (CALLSHEET_TOKEN_FILE)")
+    parser.add_argument("-o", "--output", choices=FORMATS, default="table", help="how results look (table)")
+
+
 def ask(body: Body, arguments: Arguments) -> int:
-    """Run a command with a client, and turn what goes wrong into a sentence and an exit code."""
-    from callsheet.client import Client, ClientError  # noqa: PLC0415 - --help does not need it
+    """Run a command with a client; return its exit code."""
+    from callsheet.client import Client  # noqa: PLC0415 - --help does not need it
+
+    def do() -> int | None:
+        with Client(arguments.url, token_file=arguments.token_file, tries=3) as client:
+            return body(client, arguments)
+
+    return guarded(do)
+
+
+def guarded(do: Callable[[], int | None]) -> int:
+    """Do something with a client, and turn what goes wrong into a sentence and an exit code."""
+    from callsheet.client import ClientError  # noqa: PLC0415 - as above
 
     try:
-        with Client(arguments.url, token_file=arguments.token_file, tries=3) as client:
-            return body(client, arguments) or OK
+        return do() or OK
     except ClientError as error:
         return complain(error)
     except (Usage, ValueError, OSError) as error:
