@@ -69,10 +69,17 @@ def guarded(do: Callable[[], int | None]) -> int:
     except (Usage, ValueError, OSError) as error:
         if isinstance(error, BrokenPipeError):
             return nobody_reads()
-        say(f"callsheet: {error}")
+        say(f"callsheet: {reason_of(error)}")
         return USAGE
     except KeyboardInterrupt:
         return INTERRUPTED
+
+
+def reason_of(error: Exception) -> str:
+    """Return what an error says; of one of the system, without its number, and with the file that it is about."""
+    if not isinstance(error, OSError) or error.strerror is None:
+        return str(error)
+    return f"{error.filename}: {error.strerror}." if error.filename else f"{error.strerror}."
 
 
 def nobody_reads() -> int:
@@ -89,31 +96,73 @@ def say(text: str) -> None:
 
 def complain(error: "ClientError") -> int:
     """Say what went wrong and what to do next; return the exit code."""
+    for sentence in _sentences(error):
+        say(f"callsheet: {sentence}")
+    advice = _advice(error)
+    if advice is not None:
+        say(advice)
+    return _code(error)
+
+
+def _code(error: "ClientError") -> int:
     from callsheet import client  # noqa: PLC0415 - it is loaded by now
 
-    say(f"callsheet: {error}")
+    codes: dict[int, tuple[type[ClientError], ...]] = {
+        UNREACHABLE: (client.Unreachable, client.Unavailable),
+        NOT_FOUND: (client.NotFound, client.Gone),
+        CONFLICT: (client.Conflict, client.PreconditionFailed),
+        USAGE: (client.Invalid,),
+    }
+    return next((code for code, kinds in codes.items() if isinstance(error, kinds)), FAILED)
+
+
+def _advice(error: "ClientError") -> str | None:
+    from callsheet import client  # noqa: PLC0415 - as above
+
     match error:
         case client.Unreachable():
-            say("Start it with `callsheet serve`, or say where it is: --url or CALLSHEET_URL.")
-            return UNREACHABLE
+            return "Start it with `callsheet serve`, or say where it is: --url or CALLSHEET_URL."
         case client.Unavailable():
-            say("Try again soon; `callsheet doctor` looks for what is wrong.")
-            return UNREACHABLE
+            return "Try again soon; `callsheet doctor` looks for what is wrong."
         case client.NotFound() if error.kind == "no-such-page":
-            say("That service does not have this; `callsheet --version` on both sides tells which is older.")
-            return NOT_FOUND
+            return "That service does not have this; `callsheet --version` on both sides tells which is older."
         case client.NotFound():
-            say("`callsheet task ls`, `schedule ls`, `instance ls` and `webhook ls` show what there is.")
-            return NOT_FOUND
-        case client.Conflict() | client.PreconditionFailed():
-            if isinstance(error, client.Conflict) and error.blocked_by:
-                say(f"Look at it with `callsheet instance get {error.blocked_by.rsplit('/', 1)[-1]}`.")
-            return CONFLICT
-        case client.Invalid():
-            return USAGE
+            return f"`callsheet {_named_in(str(error)) or 'schedule'} ls` shows what there is."
+        case client.Gone():
+            return "`--after 0` begins with the oldest that is kept."
+        case client.Conflict() if error.blocked_by:
+            return f"Look at it with `callsheet instance get {error.blocked_by.rsplit('/', 1)[-1]}`."
+        case client.Invalid() if any(one.pointer.startswith("#/input") for one in error.errors):
+            return "`callsheet task get NAME` shows what a task takes."
         case client.Unauthorized() | client.Forbidden():
-            say("Give an API key that may do this: --token-file, CALLSHEET_TOKEN_FILE or CALLSHEET_TOKEN.")
-    return FAILED
+            return "Give an API key that may do this: --token-file, CALLSHEET_TOKEN_FILE or CALLSHEET_TOKEN."
+    return None
+
+
+def _sentences(error: "ClientError") -> list[str]:
+    """Return what an error says: each wrong field on a line of its own."""
+    errors = getattr(error, "errors", ())
+    if len(errors) < 2:
+        return [str(error)]
+    return [f"{one.pointer.removeprefix('#')}: {one.detail}" for one in errors]
+
+
+def _named_in(sentence: str) -> str | None:
+    """Return the kind of thing that is said not to be there, as its command is called."""
+    found = re.match(r"There is no (task|schedule|instance|webhook|token) ", sentence)
+    return None if found is None else found[1]
+
+
+def positive(text: str) -> int:
+    """Read a number of things, 1 or more."""
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 1 on")
+    return int(text)
+
+
+def limit(parser: argparse.ArgumentParser, most: int, what: str) -> None:
+    """Let a command be told how much to print."""
+    parser.add_argument("-n", "--limit", type=positive, default=most, metavar="N", help=f"{what} ({most})")
 
 
 def read_time(text: str) -> datetime:

@@ -1,6 +1,7 @@
 """`callsheet webhook`: other servers that are told of events."""
 
 import argparse
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ def _schedules(one: Webhook) -> str:
     return ", ".join(one.schedules) or "all"
 
 
+NONE = "There is no webhook; `callsheet webhook add` makes one."
 LIST: output.Columns[Webhook] = (
     ("id", lambda one: one.id),
     ("state", _state),
@@ -99,7 +101,7 @@ def _secret(parser: argparse.ArgumentParser) -> None:
 
 
 def _ls(client: "Client", arguments: Arguments) -> None:
-    output.show(client.webhooks.list(), LIST, arguments.output, lambda one: one.id)
+    output.show(client.webhooks.list(), LIST, arguments.output, lambda one: one.id, none=NONE)
 
 
 def _get(client: "Client", arguments: Arguments) -> None:
@@ -133,21 +135,30 @@ def _name_missing(client: "Client", arguments: Arguments) -> None:
 
 
 def _enable(client: "Client", arguments: Arguments) -> None:
-    for name in arguments.id:
-        client.webhooks.change(name, enabled=True)
-        say(f"{name} is told of what happens from now on.")
+    _switch(client, arguments, enabled=True)
 
 
 def _disable(client: "Client", arguments: Arguments) -> None:
-    for name in arguments.id:
-        client.webhooks.change(name, enabled=False)
-        say(f"{name} is told of nothing more.")
+    _switch(client, arguments, enabled=False)
+
+
+def _switch(client: "Client", arguments: Arguments, *, enabled: bool) -> None:
+    what = "what happens from now on" if enabled else "nothing more"
+
+    def done() -> Iterator[tuple[Webhook, str]]:
+        for name in arguments.id:
+            yield client.webhooks.change(name, enabled=enabled), f"{name} is told of {what}."
+
+    output.tell(done(), arguments.output, lambda one: one.id)
 
 
 def _rm(client: "Client", arguments: Arguments) -> None:
-    for name in arguments.id:
-        client.webhooks.delete(name)
-        say(f"{name} is forgotten.")
+    def done() -> Iterator[tuple[dict[str, str], str]]:
+        for name in arguments.id:
+            client.webhooks.delete(name)
+            yield {"id": name}, f"{name} is forgotten."
+
+    output.tell(done(), arguments.output, lambda one: one["id"])
 
 
 def _test(client: "Client", arguments: Arguments) -> int:
