@@ -218,7 +218,7 @@ def test_a_crontab_becomes_schedules_that_run(launch, run_cli):
     started = cli("schedule", "trigger", cat, "-o", "name")[1].strip()
     assert cli("instance", "watch", started)[0] == 0
     (done,) = [json.loads(line)["value"] for line in cli("instance", "outputs", started, "-o", "jsonl")[1].splitlines()]
-    assert (done["exit_code"], done["stdout"]) == (0, "it is %d\n\n")
+    assert (done["exit_code"], done["stdout"]) == (0, "it is %d\n")
 
 
 def test_doctor_and_health_tell_how_it_is(cli, service, monkeypatch):
