@@ -16,6 +16,13 @@ from callsheet.timetable.zones import tzdata_version
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code; of `serve`: 0 stopped as told, 78 refused to start, 70 gave up."""
     given = sys.argv[1:] if arguments is None else list(arguments)
+    try:
+        return _run(given)
+    except KeyboardInterrupt:  # while a command was being loaded: what it does hears of it by itself
+        return others.INTERRUPTED
+
+
+def _run(given: list[str]) -> int:
     if given[:1] == [RUN_WORKER]:
         return _work(given[1:])
     parser = _parser([word for word in given if not word.startswith("-")][:1])

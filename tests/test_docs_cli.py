@@ -10,7 +10,7 @@ from pathlib import Path
 
 import callsheet
 import callsheet.client
-from callsheet import cli, settings_file
+from callsheet import cli, commands, settings_file
 from callsheet.client.sync_parts import Instances, Schedules, Tasks, Webhooks
 from callsheet.commands import COMMANDS, LIKE_SERVE, common
 
@@ -114,7 +114,7 @@ def test_every_exit_code_of_a_command_is_documented():
     documented = rows(read("cli.md"), "Exit codes")
     codes = {common.OK, common.FAILED, common.USAGE, common.NOT_FOUND, common.CONFLICT, common.UNREACHABLE}
 
-    assert {int(row[0]) for row in documented if row[0].strip().isdigit()} == codes | {common.INTERRUPTED}
+    assert {int(row[0]) for row in documented if row[0].strip().isdigit()} == codes | {commands.INTERRUPTED}
 
 
 def test_everything_of_the_client_is_documented():

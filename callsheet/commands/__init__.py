@@ -24,6 +24,7 @@ COMMANDS = {
     "config": "print each setting and where it comes from",
     "completion": "print a script that completes commands in a shell",
 }
+INTERRUPTED = 130  # as a shell counts SIGINT
 LIKE_SERVE = ("dev", "config", "doctor")  # take the flags of `serve`
 EPILOGUE = "Exit codes: 0 ok, 1 the run failed, 2 usage, 3 not found, 4 conflict, 5 unreachable."
 

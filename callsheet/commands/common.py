@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from callsheet.commands import INTERRUPTED
 from callsheet.instants import SECOND, parse_duration
 from callsheet.lifecycle import SCHEDULE_STATES
 
@@ -18,7 +19,7 @@ Arguments = argparse.Namespace
 Body = Callable[["Client", Arguments], int | None]
 
 OK, FAILED, USAGE, NOT_FOUND, CONFLICT, UNREACHABLE = range(6)
-INTERRUPTED, NOBODY_READS = 130, 141  # as a shell counts SIGINT and SIGPIPE
+NOBODY_READS = 141  # as a shell counts SIGPIPE
 FORMATS = ("table", "json", "jsonl", "name")
 
 

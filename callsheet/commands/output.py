@@ -18,7 +18,8 @@ STYLES = {
     "timed_out": "red", "lost": "red", "blocked": "red", "dropped": "red", "rejected": "red", "ok": "green",
     "warn": "yellow", "wrong": "red", "disabled": "red", "expired": "yellow", "revoked": "yellow",
 }  # fmt: skip
-WHOLE = ("id", "instance", "started")  # columns of what people copy: never broken over two lines
+LONGEST_WORD = 36  # characters: the id of an instance, which people copy
+GAP = 2  # between two columns
 _UNITS = ((86_400, "d"), (3600, "h"), (60, "m"), (1, "s"))
 
 
@@ -120,17 +121,18 @@ def _rich_table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     from rich.text import Text  # noqa: PLC0415
 
     made = Table(box=None, pad_edge=False, header_style="bold")
-    for title in titles:
-        whole = title in WHOLE
-        made.add_column(title.upper(), overflow="fold", no_wrap=whole, min_width=_widest(titles, rows, title) * whole)
+    widths = [_narrowest(title, [row[place] for row in rows]) for place, title in enumerate(titles)]
+    for title, width in zip(titles, widths, strict=True):
+        made.add_column(title.upper(), overflow="fold", min_width=width)
     for row in rows:
         made.add_row(*(Text(cell, style=STYLES.get(cell, "")) for cell in row))
-    Console(highlight=False).print(made)
+    console = Console(highlight=False)
+    console.print(made, width=max(console.width, sum(widths) + GAP * (len(widths) - 1)), crop=False)
 
 
-def _widest(titles: Sequence[str], rows: Sequence[Sequence[str]], title: str) -> int:
-    place = titles.index(title)
-    return max((len(row[place]) for row in rows), default=0)
+def _narrowest(title: str, cells: Sequence[str]) -> int:
+    """Return how narrow a column may be: no word of it is broken, unless it is very long."""
+    return min(max((len(word) for text in (title, *cells) for word in text.split()), default=0), LONGEST_WORD)
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:

@@ -264,6 +264,9 @@ def test_a_terminal_gets_colours_and_a_bar_and_a_pipe_neither(cli, service):
     assert (code, "\x1b[31mfailed" in shown) == (0, True)
     assert "\x1b[31m" not in on_a_terminal(service.folder, "instance", "ls", NO_COLOR="1")[1]
     assert "\x1b" not in cli("instance", "ls")[1]
+    run = cli("instance", "ls", "--limit", "1", "-o", "name")[1].strip()
+    assert run in on_a_terminal(service.folder, "instance", "ls", COLUMNS="50")[1]  # an id is never broken
+    assert "\x1b[31mfailed" in on_a_terminal(service.folder, "instance", "get", run)[1]
     code, shown = on_a_terminal(service.folder, "task", "run", "greet", "--follow")
     assert (code, "\x1b[" in shown, "Hello, world!" in shown) == (0, True, True)
 
