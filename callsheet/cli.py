@@ -16,11 +16,18 @@ from callsheet.timetable.zones import tzdata_version
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code; of `serve`: 0 stopped as told, 78 refused to start, 70 gave up."""
     given = sys.argv[1:] if arguments is None else list(arguments)
+    try:
+        return _run(given)
+    except KeyboardInterrupt:  # while a command was being loaded: what it does hears of it by itself
+        return others.INTERRUPTED
+
+
+def _run(given: list[str]) -> int:
     if given[:1] == [RUN_WORKER]:
         return _work(given[1:])
     parser = _parser([word for word in given if not word.startswith("-")][:1])
     parsed, rest = parser.parse_known_args(given)
-    others.take_rest(parser, parsed, rest)
+    others.take_rest(parser, given, parsed, rest)
     flags = vars(parsed)
     if flags.pop("command") != "serve":
         return int(parsed.run(parsed))
@@ -43,7 +50,7 @@ def _work(arguments: list[str]) -> int:
 
 
 def _parser(wanted: Container[str] = ()) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="callsheet", description="A scheduler service for typed Python tasks.")
+    parser = others.Parser(prog="callsheet", description="A scheduler service for typed Python tasks.")
     parser.add_argument("--version", action="version", version=f"callsheet {__version__} (tzdata {tzdata_version()})")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     serve = commands.add_parser(

@@ -18,7 +18,7 @@ from callsheet.commands import output
 from callsheet.commands.common import FAILED, FORMATS, OK, Arguments
 from callsheet.commands.import_command import machine_zone
 from callsheet.errors import CallsheetError
-from callsheet.settings import Settings
+from callsheet.settings import Settings, secret_of
 from callsheet.settings_file import load_settings
 
 RELEASED = datetime(2026, 11, 1, tzinfo=UTC)  # a clock that is before this is wrong
@@ -61,6 +61,7 @@ def _look(arguments: Arguments) -> Iterator[Finding]:
     yield Finding("python", "ok", f"{sys.version.split()[0]} in {sys.prefix}")
     try:
         settings = load_settings(vars(arguments)).settings
+        secret_of(settings)
     except CallsheetError as error:
         yield Finding("settings", "wrong", str(error), "mend that; `callsheet config` shows where each comes from")
         settings = Settings()
@@ -148,11 +149,15 @@ def _port(settings: Settings) -> Finding:
 def _service(url: str | None) -> Finding:
     import httpx2  # noqa: PLC0415
 
+    from callsheet.client.errors import in_words  # noqa: PLC0415
+
     where = target(url)
     try:
         answer = httpx2.get(f"{where.url}/readyz", timeout=3, headers=where.headers, trust_env=not where.is_local)
     except httpx2.TransportError as error:
-        return Finding("service", "warn", f"nobody answers at {where.url} ({error})", "start it: callsheet serve")
+        return Finding(
+            "service", "warn", f"nobody answers at {where.url} ({in_words(error)})", "start it: callsheet serve"
+        )
     if not answer.is_success:
         return Finding("service", "wrong", f"{where.url} answers {answer.status_code}", "its log says why")
     skew = _skew(answer.headers.get("Date"))

@@ -312,7 +312,7 @@ class Prune(Command, frozen=True):
     """Command: delete this history, as far as it may go; answered with Pruned.
 
     `omissions` are ids, `schedules` those of which nothing but the row is left, `nodes` boots, `events` the first and
-    the last of a row of them, and `audit` ids of entries.
+    the last of a row of them, `audit` ids of entries, and `tokens` of revoked keys.
     """
 
     instances: tuple[UUID, ...] = ()
@@ -321,10 +321,11 @@ class Prune(Command, frozen=True):
     nodes: tuple[UUID, ...] = ()
     events: tuple[int, int] | None = None
     audit: tuple[UUID, ...] = ()
+    tokens: tuple[UUID, ...] = ()
 
     @property
     def weight(self) -> int:
         """Return about how many rows go, not counting what instances said."""
         events = 0 if self.events is None else self.events[1] - self.events[0] + 1
-        named = (self.instances, self.omissions, self.schedules, self.nodes, self.audit)
+        named = (self.instances, self.omissions, self.schedules, self.nodes, self.audit, self.tokens)
         return sum(map(len, named)) + events

@@ -261,6 +261,7 @@ class Pruned(Struct, frozen=True):
     nodes: int = 0
     events: int = 0
     audit: int = 0
+    tokens: int = 0
 
     def __add__(self, other: "Pruned") -> "Pruned":
         """Add up two answers."""

@@ -18,6 +18,8 @@ from typing import Any
 import pytest
 from attrs import define, field, frozen
 
+from callsheet.cli import main
+
 PATIENCE = 20.0  # seconds after which a wait has failed; no wait that succeeds takes as long
 HEAD = """
 import logging, os, threading, time
@@ -307,3 +309,25 @@ def mounted(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
     yield mount
     for folder in folders:
         subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+@pytest.fixture
+def run_cli(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[[Service], Callable[..., tuple[int, str, str]]]:
+    """Return a function that gives a command line for a service: (*words) -> (exit code, output, errors)."""
+
+    def for_service(service: Service) -> Callable[..., tuple[int, str, str]]:
+        for name in [name for name in os.environ if name.startswith("CALLSHEET_")]:
+            monkeypatch.delenv(name)
+        monkeypatch.setenv("CALLSHEET_URL", service.url)
+        monkeypatch.chdir(service.folder)
+
+        def run(*words: str) -> tuple[int, str, str]:
+            code = main(list(words))
+            said = capsys.readouterr()
+            return code, said.out, said.err
+
+        return run
+
+    return for_service

@@ -20,6 +20,7 @@ from callsheet.client import (
     Unreachable,
     WaitTimeout,
 )
+from callsheet.signing import check_secret
 
 TICK = {"cron": "0 2 * * *", "timezone": "Europe/Berlin"}
 
@@ -272,3 +273,18 @@ async def test_events_come_by_stream_where_the_service_has_one(api, client):
                     break
     paged = [event.type async for event in client.events(after=0, instance=started.id, follow=False)]
     assert paged[-1] == "instance.ended"
+
+
+async def test_a_webhook_is_made_changed_and_forgotten(client):
+    made = await client.webhooks.create("http://example.org/hook", ["failed", "missed"], schedules=["nightly"])
+    assert (made.events, made.schedules, made.enabled) == (["failed", "missed"], ["nightly"], True)
+    assert check_secret(made.secret)
+    assert (await client.webhooks.get(made)).secret is UNSET
+
+    changed = await client.webhooks.change(made.uri, schedules=[], enabled=False)
+    assert (changed.events, changed.schedules, changed.enabled) == (["failed", "missed"], [], False)
+    assert check_secret(await client.webhooks.rotate(made)) != made.secret
+    assert [one.id async for one in client.webhooks.list()] == [made.id]
+    await client.webhooks.delete(made.id)
+    with pytest.raises(NotFound):
+        await client.webhooks.test(made)
