@@ -18,7 +18,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from functools import partial
 from math import inf
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import trio
 from attrs import define, field, frozen
@@ -56,6 +56,9 @@ from storage.door import Door
 from storage.journal.commands import Drain, Recover, StopNode
 from storage.journal.facts import Fact
 from storage.journal.journal import Journal
+
+if TYPE_CHECKING:
+    from callsheet.tracing import Tracing
 
 log = logging.getLogger("callsheet.supervisor")
 
@@ -125,11 +128,13 @@ async def engine(
     rules: Rules,
     write: Callable[[str], object] | None,
     *,
+    tracing: "Tracing | None" = None,
     task_status: trio.TaskStatus[Engine] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Run the whole tree until it is told to stop; GaveUp when a part of it fails for good.
 
-    `write` shows lines to people (None: nobody watches). Started, it has settled what an earlier boot left behind.
+    `write` shows lines to people (None: nobody watches), `tracing` makes a span of each attempt. Started, it has
+    settled what an earlier boot left behind.
     """
     to_bus, bus_inbox = trio.open_memory_channel[Order](BUS_ROOM)
     to_tipman, tipman_inbox = trio.open_memory_channel[TipmanMessage](TIPMAN_ROOM)
@@ -148,7 +153,7 @@ async def engine(
         tree.start_soon(_part, shared, partial(bus, writer))
         # A process knows real time only: on a clock that jumps, isolated tasks run in this one, as in `run`.
         workers = None if isinstance(clock, VirtualClock) else Pool()
-        directory = Tipman(tipman_inbox, to_bus, tasks, clock, rules.cleanup_timeout, workers)
+        directory = Tipman(tipman_inbox, to_bus, tasks, clock, rules.cleanup_timeout, workers, tracing)
         tree.start_soon(_part, shared, partial(tipman, directory))
         if write is not None:
             show = partial(narrator, facts, write)

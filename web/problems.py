@@ -10,6 +10,7 @@ from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from callsheet.errors import CallsheetError, FieldError, Invalid, Refused, Unavailable
 from callsheet.logs import told
+from callsheet.tasks.failure import describe
 
 log = logging.getLogger("callsheet.web")
 
@@ -41,6 +42,7 @@ def install(app: Quart) -> None:
     @app.errorhandler(Exception)
     async def unforeseen(error: Exception) -> Response:
         name, method, path = g.get("request_id"), request.method, request.path
+        g.fault = describe(error)
         extra = told("request.failed", request_id=name, method=method, path=path)
         log.error("request %s failed: %s %s", name, method, path, exc_info=error, extra=extra)
         return problem(500, "internal", "Something went wrong on our side", "The log of the service tells more.")

@@ -52,6 +52,8 @@ class InstanceStarted(Fact):
     state_key: str | None = None
     state: bytes | None = None
     retry_of: UUID | None = None
+    queued_at: int | None = None
+    trace: str | None = None  # the traceparent of the request that started it, if that is known
 
     @property
     def about(self) -> tuple[str | None, UUID | None]:
