@@ -67,6 +67,7 @@ TIPMAN_ROOM = 100  # batches of facts and questions
 NARRATOR_ROOM = 100  # batches of facts; what does not fit is not shown
 FEED_ROOM = 1_000  # who want to follow
 WEBHOOKS_ROOM = 20  # who want to try one
+RESTARTED = ("scheduler", "narrator", "feed", "webhooks", "janitor", "auditor")  # when they crash
 
 
 @frozen
@@ -146,6 +147,7 @@ async def engine(
     wake_webhooks, webhooks_nudges = trio.open_memory_channel[Nudge](1)
     shared, followed = Engine(to_bus, to_tipman, to_scheduler, to_feed, to_webhooks, Health()), Followed()
     shared.queues = {"bus": to_bus, "tipman": to_tipman, "scheduler": to_scheduler, "narrator": to_narrator}
+    shared.queues |= {"feed": to_feed, "webhooks": to_webhooks}
     read, watchers = partial(_read, door, journal), (wake_feed, wake_webhooks)
     async with trio.open_nursery() as tree:
         about = (shared.health, shared.meter, shared.listeners, watchers, followed)
@@ -179,9 +181,10 @@ def _keep_house(tree: trio.Nursery, shared: Engine, database: Database, door: Do
     """Start those who end by themselves once the engine is told to stop."""
     every = max(rules.housekeeping, rules.longest_wait)
     sweep = Janitor(shared.bus, door, database, clock, rules.keep, shared.stop, every)
-    tree.start_soon(_part, shared, partial(restarted, "janitor", partial(janitor, sweep)))
+    count = shared.meter.restarts
+    tree.start_soon(_part, shared, partial(restarted, "janitor", partial(janitor, sweep), count=count))
     check = Auditor(shared.bus, door, database, shared.stop, shared.audit, every)
-    tree.start_soon(_part, shared, partial(restarted, "auditor", partial(auditor, check)))
+    tree.start_soon(_part, shared, partial(restarted, "auditor", partial(auditor, check), count=count))
 
 
 async def _part(shared: Engine, actor: Callable[[], Awaitable[None]]) -> None:

@@ -236,6 +236,12 @@ class TokenRevoked(Fact):
         return _json(name=self.name)
 
 
+NODE_SAYS = (
+    "node.started", "node.draining", "node.stopped", "clock.jumped", "loop.blocked", "history.pruned",
+    "invariant.broken", "webhook.gave_up", "webhook.disabled",
+)  # fmt: skip
+
+
 @frozen
 class NodeSaid(Fact):
     """Event: something about the node itself, such as `clock.jumped`."""
@@ -252,6 +258,14 @@ class NodeSaid(Fact):
     def data(self) -> bytes:
         """Return the payload."""
         return self.payload
+
+
+_KINDS = (
+    InstanceStarted, InstanceQueued, InstanceEnded, CancelRequested, InstanceStuck, DueOmitted, ScheduleChanged,
+    TokenCreated, TokenRevoked,
+)  # fmt: skip
+EVENTS = (*(kind.type for kind in _KINDS), *NODE_SAYS)
+"""The types of all events."""
 
 
 @frozen
