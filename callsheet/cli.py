@@ -91,6 +91,9 @@ def _parser(wanted: Container[str] = ()) -> argparse.ArgumentParser:
     serve.add_argument(
         "--rate-limit", metavar="N/s", help="requests a second of one caller, or off (2500/s, and twice that at once)"
     )
+    serve.add_argument(
+        "--otel", action="store_true", default=None, help="send spans to OpenTelemetry (OTEL_… variables)"
+    )
     serve.add_argument("--config", metavar="FILE", help="file of settings (callsheet.toml, if there is one)")
     others.register(commands, serve, wanted)
     parser.set_defaults(every_command=every_command)

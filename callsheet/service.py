@@ -7,6 +7,7 @@ import resource
 import socket
 from contextlib import suppress
 from functools import partial
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 import msgspec
@@ -48,6 +49,9 @@ from web.site import Site, Streams
 from web.worker import Limits, listen, url_of
 from web.worker import serve as serve_http
 
+if TYPE_CHECKING:
+    from callsheet.tracing import Tracing
+
 log = logging.getLogger("callsheet.service")
 
 STOPPED, GAVE_UP, REFUSED = 0, 70, 78
@@ -63,13 +67,14 @@ def serve(settings: Settings) -> int:
     """Run the service until it is told to stop; return the exit code."""
     _calm_collector()
     _allow_files()
-    code = STOPPED
+    code, tracing = STOPPED, None
     with unblocked() as console:
         node = settings.node or socket.gethostname()
         logs.configure(settings.log_format, settings.log_level, access_log=settings.access_log, node=node)
         try:
+            tracing = _tracing(settings, node)
             with captured():
-                trio.run(_serve, settings, console)
+                trio.run(_serve, settings, console, tracing)
         except* RefusedToStart as group:
             code = _complain(console, group, REFUSED)
         except* KeyboardInterrupt:
@@ -79,7 +84,22 @@ def serve(settings: Settings) -> int:
         except* Exception as group:
             log.critical("the service failed", exc_info=group, extra=told("service.failed"))
             code = _complain(console, group, GAVE_UP)
+        if tracing is not None:
+            tracing.close()
     return code
+
+
+def _tracing(settings: Settings, node: str) -> "Tracing | None":
+    """Return what makes spans, if they are asked for: nothing of it is imported otherwise."""
+    if not settings.otel:
+        return None
+    try:
+        from callsheet.tracing import start_tracing  # noqa: PLC0415 - as it says
+    except ImportError as error:
+        raise RefusedToStart(f"--otel needs OpenTelemetry ({error}): pip install 'callsheet[otel]'.") from error
+    except Exception as error:  # it reads some of its variables while it is imported, and raises what it likes
+        raise RefusedToStart(f"--otel: OpenTelemetry refuses its variables: {error}.") from error
+    return start_tracing(node)
 
 
 def _calm_collector() -> None:
@@ -117,9 +137,10 @@ class Parts:
     node: NodeIdentity
     console: Console
     gate: Gate
+    tracing: "Tracing | None"
 
 
-async def _serve(settings: Settings, console: Console) -> None:
+async def _serve(settings: Settings, console: Console, tracing: "Tracing | None") -> None:
     _refuse_strangers()
     secret = secret_of(settings)
     check_bind(
@@ -142,7 +163,9 @@ async def _serve(settings: Settings, console: Console) -> None:
         check_bind(settings.host, insecure=settings.insecure_no_auth, keyed=keyring.needed)
         await door.write(journal.register)
         gate = Gate(keyring, _pace(settings))
-        await _run(Parts(settings, database, door, journal, tasks, clock, node, console, gate), rules, listeners)
+        await _run(
+            Parts(settings, database, door, journal, tasks, clock, node, console, gate, tracing), rules, listeners
+        )
     finally:
         door.close()
         database.release()
@@ -173,8 +196,9 @@ async def _run(parts: Parts, allowed: list[addresses.Allow], listeners: list[tri
     async with trio.open_nursery() as nursery:
         opening = Opening(parts.console.say)
         running: Engine = await nursery.start(
-            engine, parts.journal, parts.door, parts.tasks, parts.clock, rules, opening.say
-        )
+            partial(engine, tracing=parts.tracing),
+            parts.journal, parts.door, parts.tasks, parts.clock, rules, opening.say,
+        )  # fmt: skip
         dog = Watchdog(partial(_report_block, running.bus))
         dog.bound_the_end((settings.drain + AFTER_DRAIN, AFTER_DRAIN), partial(_last_words, parts.console))
         site = Site(
@@ -188,6 +212,7 @@ async def _run(parts: Parts, allowed: list[addresses.Allow], listeners: list[tri
             dog.lags,
             max_running=settings.max_running,
             streams=Streams(min(MOST_STREAMS, WEB_LIMITS.room // 2)),
+            tracing=parts.tracing,
         )
         app = create_app(site, insecure=settings.insecure_no_auth, gate=parts.gate)
         entry = Express(app, site, parts.gate, insecure=settings.insecure_no_auth)
@@ -203,6 +228,8 @@ async def _run(parts: Parts, allowed: list[addresses.Allow], listeners: list[tri
         quit_web.set()
         await _leave(parts, running)
         nursery.cancel_scope.deadline = trio.current_time() + WEB_LIMITS.graceful_timeout + 0.1
+    if parts.tracing is not None:
+        parts.tracing.patience = min(parts.tracing.patience, dog.left())
     dog.close()
 
 
@@ -216,6 +243,9 @@ async def _leave(parts: Parts, running: Engine) -> None:
     parts.console.say(f"stopped; {len(left)} did not end and will be recorded as lost:\n{names}")
     await trio.sleep(WEB_LIMITS.graceful_timeout)
     parts.door.close()
+    if parts.tracing is not None:
+        parts.tracing.patience = 0.1
+        parts.tracing.close()
     parts.console.finish()
     os._exit(STOPPED)
 

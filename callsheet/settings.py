@@ -41,6 +41,7 @@ class Settings:
     api_key: str | None = field(default=None, repr=False)
     api_key_file: str | None = None
     rate_limit: float | None = 2500.0  # requests a second for each caller; None: no limit
+    otel: bool = False
 
 
 def read_settings(
@@ -172,4 +173,5 @@ _CONVERTERS = {
     "keep_last": _kept_last,
     "keep_events": _kept_for,
     "rate_limit": _rate,
+    "otel": _flag,
 }

@@ -98,7 +98,7 @@ def test_every_field_of_a_simulation_is_documented():
 
 def test_every_metric_is_documented_with_its_type_and_labels():
     idle = Histogram((1.0,))
-    snapshot = Snapshot(Meter(), "sqlite", True, Attendance({}, 0), {}, 0, {}, {}, idle, 0, {}, idle)
+    snapshot = Snapshot(Meter(), "sqlite", True, Attendance({}, 0), {}, 0, 0, 0, {}, 0, {}, {}, idle, 0, {}, idle)
     told = {
         (family.name + "_total" * (family.type == "counter"), family.type, frozenset(family._labelnames))
         for family in Families(snapshot).collect()
@@ -124,7 +124,15 @@ def test_every_event_is_documented():
         told |= set(re.findall(r'(?:KeepEvent|NodeSaid)\(\s*"([a-z_.]+)"', path.read_text()))
 
     documented = {word for word in first_words(read("docs/events.md")) if "." in word}
-    assert documented == told
+    assert documented == told == set(facts.EVENTS)
+
+
+def test_every_reason_of_an_omission_is_documented():
+    table = rows(section(read("docs/reference/lifecycle.md"), "Omissions"))
+
+    assert {
+        row[0].strip(" `"): tuple(re.findall(r"`(\w+)`", row[1])) for row in table if "`" in row[0]
+    } == lifecycle.OMISSIONS
 
 
 def test_every_field_of_an_event_is_documented():

@@ -2,7 +2,7 @@
 
 from quart_trio import QuartTrio
 
-from web import guard, problems, traffic
+from web import guard, problems, spans, traffic
 from web.apidocs import apidocs
 from web.asking import MAX_BATCH_BODY
 from web.callers import callers
@@ -35,6 +35,7 @@ def create_app(site: Site | None, *, insecure: bool, gate: Gate | None = None) -
         MAX_CONTENT_LENGTH=MAX_BATCH_BODY + 1024,
         PROVIDE_AUTOMATIC_OPTIONS=True,
     )
+    spans.install(app, None if site is None else site.tracing)
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False  # or it would redirect, to whatever Host the client named
     if site is not None:

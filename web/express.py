@@ -58,7 +58,8 @@ class Express:
     async def __call__(self, scope: Any, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
         """Answer one request."""
         came = Came(receive)
-        told = await self._told(scope, came) if scope["type"] == "http" and not scope["query_string"] else None
+        plain = scope["type"] == "http" and not scope["query_string"] and self._site.tracing is None
+        told = await self._told(scope, came) if plain else None
         if told is None:
             await self._app(scope, came.again, send)
         else:

@@ -11,6 +11,7 @@ from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from callsheet.errors import CallsheetError, FieldError, Invalid, Refused, Unavailable
 from callsheet.logs import told
+from callsheet.tasks.failure import describe
 
 log = logging.getLogger("callsheet.web")
 
@@ -48,6 +49,8 @@ def install(app: Quart) -> None:
 
     @app.errorhandler(Exception)
     async def ours(error: Exception) -> Response:
+        if not isinstance(error, CallsheetError):
+            g.fault = describe(error)  # for its span, if it has one
         return _response(told_as_problem(error, request.method, request.path, g.get("request_id")))
 
 

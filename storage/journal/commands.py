@@ -301,6 +301,7 @@ class OnBehalf(Command, frozen=True):
     by: str
     request: str | None = None
     key: IdempotencyKey | None = None
+    trace: str | None = None  # the traceparent of the request, which what it starts refers to
 
     @property
     def weight(self) -> int:

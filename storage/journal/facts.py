@@ -52,6 +52,8 @@ class InstanceStarted(Fact, frozen=True):
     state_key: str | None = None
     state: bytes | None = None
     retry_of: UUID | None = None
+    queued_at: int | None = None
+    trace: str | None = None  # the traceparent of the request that started it, if that is known
 
     @property
     def about(self) -> tuple[str | None, UUID | None]:
@@ -227,6 +229,12 @@ class TokenRevoked(Fact, frozen=True):
         return _json(name=self.name)
 
 
+NODE_SAYS = (
+    "node.started", "node.draining", "node.stopped", "clock.jumped", "loop.blocked", "history.pruned",
+    "invariant.broken", "webhook.gave_up", "webhook.disabled",
+)  # fmt: skip
+
+
 class NodeSaid(Fact, frozen=True):
     """Event: something about the node itself, such as `clock.jumped`."""
 
@@ -242,6 +250,14 @@ class NodeSaid(Fact, frozen=True):
     def data(self) -> bytes:
         """Return the payload."""
         return self.payload
+
+
+_KINDS = (
+    InstanceStarted, InstanceQueued, InstanceEnded, CancelRequested, InstanceStuck, DueOmitted, ScheduleChanged,
+    TokenCreated, TokenRevoked,
+)  # fmt: skip
+EVENTS = (*(kind.type for kind in _KINDS), *NODE_SAYS)
+"""The types of all events."""
 
 
 class Looked(Struct, frozen=True):

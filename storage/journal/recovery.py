@@ -65,4 +65,4 @@ def stop_node(work: Work, _: StopNode) -> None:
 
 
 def _run(work: Work, row: Any) -> InstanceStarted:
-    return replace(run_of(work, row), started_at=row[11] or work.now)
+    return replace(run_of(work, row), started_at=row[-1] or work.now)

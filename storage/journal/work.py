@@ -18,7 +18,7 @@ from storage.journal.facts import Fact
 
 INSTANCE_COLUMNS = (
     "id, task, schedule, due_at, attempt, cause, state, input, timeout, tags, node, boot, retry_of, "
-    "start_after, state_key, queued_at, started_at, waits_for"
+    "start_after, state_key, queued_at, started_at, waits_for, trace"
 )
 _END = (
     "UPDATE instance SET state = ?, started_at = ?, finished_at = ?, error = ?, stuck = NULL "
@@ -58,6 +58,7 @@ class Work:
     draining: bool = False  # this node is stopping: nothing may begin any more
     most_running: int | None = None  # of all tasks together
     by: str = "api"  # who asked for the command at hand
+    trace: str | None = None  # the traceparent of the request that asked for it
     over: list[Over] = field(factory=list)
     stirred: dict[str, None] = field(factory=dict)  # lines that somebody joined who may be first
     free: dict[str, int] = field(factory=dict)  # line -> how many more may begin, see turns.py

@@ -40,6 +40,7 @@ def test_every_setting_can_come_from_the_environment():
         "CALLSHEET_API_KEY": "a-key-of-some-length",
         "CALLSHEET_API_KEY_FILE": "/run/secrets/key",
         "CALLSHEET_RATE_LIMIT": "50/s",
+        "CALLSHEET_OTEL": "1",
     }
     assert read_settings({}, environment) == Settings(
         "0.0.0.0",
@@ -62,6 +63,7 @@ def test_every_setting_can_come_from_the_environment():
         "a-key-of-some-length",
         "/run/secrets/key",
         50.0,
+        True,
     )
     assert len(environment) == len(Settings.__annotations__)
 

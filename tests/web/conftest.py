@@ -213,20 +213,20 @@ class Api:
             return answer
 
 
-def registry():
+def registry(more=()):
     """Return the built-in tasks and those of the tests."""
-    tasks = Registry([say, quick, sleeper, failing, chatty, Tally, Held])
+    tasks = Registry([say, quick, sleeper, failing, chatty, Tally, Held, *more])
     tasks.load_builtin()
     return tasks
 
 
 @asynccontextmanager
-async def service(url, limits=LIMITS, rules=RULES, gate=None, extend=None):
+async def service(url, limits=LIMITS, rules=RULES, gate=None, extend=None, tracing=None, more=()):
     """Run the service on a database; stops in order at the end, like the real one.
 
-    `extend` may add routes to the app before it serves.
+    `extend` may add routes to the app before it serves; `more` are further tasks.
     """
-    clock, ids, tasks = AheadClock(), IdMaker(), registry()
+    clock, ids, tasks = AheadClock(), IdMaker(), registry(more)
     database = open_database(url, clock.now())
     database.db.disconnect()
     door = ThreadDoor()
@@ -234,8 +234,8 @@ async def service(url, limits=LIMITS, rules=RULES, gate=None, extend=None):
         journal = Journal(database, this_node("n1", ids.make(clock.now())), tasks, clock, ids)
         await door.write(journal.register)
         async with trio.open_nursery() as nursery:
-            running = await nursery.start(engine, journal, door, tasks, clock, rules, None)
-            api = await _open(nursery, running, database, door, tasks, clock, limits, gate or Gate(), extend)
+            running = await nursery.start(partial(engine, tracing=tracing), journal, door, tasks, clock, rules, None)
+            api = await _open(nursery, running, database, door, tasks, clock, limits, gate or Gate(), extend, tracing)
             with captured():
                 async with api.http:
                     yield api
@@ -257,8 +257,8 @@ async def service(url, limits=LIMITS, rules=RULES, gate=None, extend=None):
 CONTRACT = {"response": [keep_the_contract]}  # every answer that any of these tests gets
 
 
-async def _open(nursery, running, database, door, tasks, clock, limits, gate, extend):
-    site = Site(running, database, door, tasks, clock, "n1", lambda: api.lag)
+async def _open(nursery, running, database, door, tasks, clock, limits, gate, extend, tracing):
+    site = Site(running, database, door, tasks, clock, "n1", lambda: api.lag, tracing=tracing)
     app = create_app(site, insecure=False, gate=gate)
     if extend is not None:
         extend(app)
