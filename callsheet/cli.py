@@ -7,6 +7,7 @@ from collections.abc import Container, Sequence
 from callsheet import __version__
 from callsheet import commands as others
 from callsheet.errors import RefusedToStart
+from callsheet.first_process import step_aside
 from callsheet.logs import FORMATS, LEVELS
 from callsheet.settings import DEFAULT_DATABASE, RUN_WORKER
 from callsheet.settings_file import load_settings
@@ -36,6 +37,7 @@ def _run(given: list[str]) -> int:
     except RefusedToStart as error:
         print(f"callsheet: {error}", file=sys.stderr)
         return 78
+    step_aside()
     from callsheet.service import serve  # noqa: PLC0415 - half a second of imports that --help does not need
 
     return serve(settings)
@@ -62,7 +64,7 @@ def _parser(wanted: Container[str] = ()) -> argparse.ArgumentParser:
     serve.add_argument("--port", help="port to listen on; 0 picks a free one (8080)")
     serve.add_argument("--database", metavar="URL", help=f"sqlite:///PATH or postgresql://… ({DEFAULT_DATABASE})")
     serve.add_argument(
-        "--tasks", action="append", metavar="MODULE|FILE", help="where your tasks are; may be given again"
+        "--tasks", action="append", metavar="MODULE|FILE|FOLDER", help="where your tasks are; may be given again"
     )
     serve.add_argument("--demo", action="store_true", default=None, help="add three schedules to look at")
     serve.add_argument("--drain", metavar="20s", help="how long running tasks may finish when it stops (20s)")

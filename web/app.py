@@ -12,12 +12,12 @@ from web.gate import Gate
 from web.instances import instances
 from web.metrics import metrics
 from web.operations import operations
+from web.quart_connection import SafeHTTP
 from web.roles import check_roles
 from web.schedules import schedules
 from web.simulate import simulation
 from web.site import Site
 from web.webhooks import webhooks
-from web.worker import SafeHTTP
 
 
 def create_app(site: Site | None, *, insecure: bool, gate: Gate | None = None) -> QuartTrio:

@@ -25,16 +25,10 @@ from hypercorn.trio.task_group import TaskGroup
 from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import (
     ASGIFramework,
-    ASGIReceiveCallable,
-    ASGISendCallable,
-    ASGISendEvent,
     ConnectionState,
     ResponseSummary,
     WWWScope,
 )
-from quart import Request as QuartRequest
-from quart.asgi import ASGIHTTPConnection
-from quart_trio.asgi import TrioASGIHTTPConnection
 
 from callsheet.errors import RefusedToStart
 from callsheet.logs import told
@@ -297,34 +291,3 @@ class _Log(Logger):
             took = round(request_time, 6)
             extra = told("http.request", method=method, path=path, status=status, seconds=took, client=client)
             requests.info("%s %s %s %.1f ms", method, path, status or "-", took * 1000, extra=extra)
-
-
-class SafeHTTP(TrioASGIHTTPConnection):
-    """Quart-Trio's connection, but an answer that is complete is not cancelled by the `http.disconnect` after it."""
-
-    _answered = False
-
-    async def __call__(self, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
-        """Answer one request."""
-
-        async def watched(message: ASGISendEvent) -> None:
-            if message["type"] == "http.response.body" and not message.get("more_body"):
-                self._answered = True
-            await send(message)
-
-        await super().__call__(receive, watched)
-
-    async def handle_request(  # type: ignore[override]
-        self, nursery: trio.Nursery, request: QuartRequest, send: ASGISendCallable
-    ) -> None:
-        """Have the app answer; in the scope it finds how to cut its answer off."""
-        self.scope["callsheet.stream"] = nursery.cancel_scope  # type: ignore[typeddict-unknown-key]
-        await super().handle_request(nursery, request, send)
-
-    async def handle_messages(  # type: ignore[override]
-        self, nursery: trio.Nursery, request: QuartRequest, receive: ASGIReceiveCallable
-    ) -> None:
-        """Pass the body on; cancel the handler if its client leaves before the answer."""
-        await ASGIHTTPConnection.handle_messages(self, request, receive)
-        if not self._answered:
-            nursery.cancel_scope.cancel()

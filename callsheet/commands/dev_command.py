@@ -20,7 +20,7 @@ IGNORED = {"__pycache__", "node_modules", "callsheet-data"}
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the files; the flags of `serve` are there already."""
-    parser.add_argument("files", nargs="+", metavar="FILE|MODULE", help="where your tasks are")
+    parser.add_argument("files", nargs="+", metavar="FILE|MODULE|FOLDER", help="where your tasks are")
     parser.set_defaults(run=run)
 
 
