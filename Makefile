@@ -42,11 +42,14 @@ format: $(VENV)/.lint ## Format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+dist: $(VENV)/.test ## Build the wheel and the sdist in dist/
+	$(BIN)/python -m hatchling build
+
 bench: $(VENV)/.test ## Measure speed and memory beside the floor, in one run
 	$(BIN)/python benchmarks/run.py
 
-clean: ## Remove the virtual environment and caches (never the data)
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+clean: ## Remove the virtual environment, what was built and caches (never the data)
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help run test prove-timetable simulate-many lint format bench clean
+.PHONY: help run test prove-timetable simulate-many lint format dist bench clean

@@ -10,6 +10,7 @@ from callsheet.errors import RefusedToStart
 from callsheet.logs import FORMATS, LEVELS
 from callsheet.settings import DEFAULT_DATABASE, RUN_WORKER
 from callsheet.settings_file import load_settings
+from callsheet.strangers import load_service
 from callsheet.timetable.zones import tzdata_version
 
 
@@ -26,11 +27,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return int(parsed.run(parsed))
     try:
         settings = load_settings(flags).settings
+        serve = load_service()
     except RefusedToStart as error:
         print(f"callsheet: {error}", file=sys.stderr)
         return 78
-    from callsheet.service import serve  # noqa: PLC0415 - half a second of imports that --help does not need
-
     return serve(settings)
 
 
