@@ -53,14 +53,17 @@ format: $(VENV)/.lint ## Format the code
 	.venv-bench-aps4/bin/pip install --quiet --disable-pip-version-check --editable '.[bench-apscheduler4]'
 	@touch $@
 
+dist: $(VENV)/.test ## Build the wheel and the sdist in dist/
+	$(BIN)/python -m hatchling build
+
 bench: $(VENV)/.test .venv-bench/.done .venv-bench-aps4/.done ## Measure speed and memory beside floors and others; write benchmarks/RESULTS.md
 	$(BIN)/python benchmarks/run.py --write
 
 bench-quick: $(VENV)/.test .venv-bench/.done .venv-bench-aps4/.done ## Measure less of everything, in less than two minutes; write nothing
 	$(BIN)/python benchmarks/run.py --quick
 
-clean: ## Remove the virtual environments and caches (never the data)
-	rm -rf $(VENV) .venv-bench .venv-bench-aps4 .bench .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+clean: ## Remove the virtual environments, what was built and caches (never the data)
+	rm -rf $(VENV) .venv-bench .venv-bench-aps4 .bench build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help run test prove-timetable simulate-many lint format bench bench-quick clean
+.PHONY: help run test prove-timetable simulate-many lint format dist bench bench-quick clean

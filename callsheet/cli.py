@@ -11,6 +11,7 @@ from callsheet.first_process import step_aside
 from callsheet.logs import FORMATS, LEVELS
 from callsheet.settings import DEFAULT_DATABASE, RUN_WORKER
 from callsheet.settings_file import load_settings
+from callsheet.strangers import load_service
 from callsheet.timetable.zones import tzdata_version
 
 
@@ -34,12 +35,11 @@ def _run(given: list[str]) -> int:
         return int(parsed.run(parsed))
     try:
         settings = load_settings(flags).settings
+        step_aside()
+        serve = load_service()
     except RefusedToStart as error:
         print(f"callsheet: {error}", file=sys.stderr)
         return 78
-    step_aside()
-    from callsheet.service import serve  # noqa: PLC0415 - half a second of imports that --help does not need
-
     return serve(settings)
 
 

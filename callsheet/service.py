@@ -14,10 +14,7 @@ import msgspec
 import trio
 from attrs import frozen
 
-import actors
 import callsheet
-import storage
-import web
 from actors.messages import Order
 from actors.supervisor import Engine, Rules, engine
 from callsheet import demo, logs
@@ -141,7 +138,6 @@ class Parts:
 
 
 async def _serve(settings: Settings, console: Console, tracing: "Tracing | None") -> None:
-    _refuse_strangers()
     secret = secret_of(settings)
     check_bind(
         settings.host, insecure=settings.insecure_no_auth, keyed=secret is not None or may_exist(settings.database)
@@ -305,16 +301,6 @@ async def _greet(parts: Parts, running: Engine, url: str) -> None:
     if running.lost:
         lines.append(f"recovered  {running.lost} that an earlier run left unfinished are recorded as lost")
     parts.console.say("\n".join(lines) + "\n")
-
-
-def _refuse_strangers() -> None:
-    """Refuse to start when another distribution has put its own `web`, `actors` or `storage` over ours."""
-    for package in (web, actors, storage):
-        if getattr(package, "__version__", None) != callsheet.__version__:
-            raise RefusedToStart(
-                f"{package.__file__} is not callsheet's: another distribution overwrote it. "
-                "Install callsheet in an environment of its own."
-            )
 
 
 def load_tasks(settings: Settings) -> Registry:

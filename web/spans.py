@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable, ASGISendEvent
 from quart import Quart, Response, g, request
 
-from web.worker import SafeHTTP
+from web.quart_connection import SafeHTTP
 
 if TYPE_CHECKING:
     from callsheet.tracing import Span, Tracing

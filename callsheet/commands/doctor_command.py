@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from msgspec import Struct
 
+from callsheet import __version__
 from callsheet.client.connection import target
 from callsheet.commands import output
 from callsheet.commands.common import FAILED, FORMATS, OK, Arguments
@@ -20,6 +21,7 @@ from callsheet.commands.import_command import machine_zone
 from callsheet.errors import CallsheetError
 from callsheet.settings import Settings, secret_of
 from callsheet.settings_file import load_settings
+from callsheet.strangers import refuse_strangers
 
 RELEASED = datetime(2026, 11, 1, tzinfo=UTC)  # a clock that is before this is wrong
 SKEW = 5.0  # seconds by which the clocks of two machines may differ
@@ -87,16 +89,8 @@ def _checked(what: str, look: Callable[[], Finding]) -> Iterator[Finding]:
 
 
 def _packages() -> Finding:
-    import actors  # noqa: PLC0415 - as late as it can be: --help needs none of it
-    import callsheet  # noqa: PLC0415
-    import storage  # noqa: PLC0415
-    import web  # noqa: PLC0415
-
-    for package in (actors, storage, web):
-        if getattr(package, "__version__", None) != callsheet.__version__:
-            advice = "install callsheet in an environment of its own"
-            return Finding("packages", "wrong", f"{package.__file__} is another distribution's", advice)
-    return Finding("packages", "ok", f"callsheet {callsheet.__version__} in {Path(callsheet.__file__).parent}")
+    refuse_strangers()
+    return Finding("packages", "ok", f"callsheet {__version__} in {Path(__file__).parents[1]}")
 
 
 def _database(settings: Settings) -> Finding:

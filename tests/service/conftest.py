@@ -184,6 +184,7 @@ class Launcher:
     def __call__(
         self,
         *flags: str,
+        program: tuple[str, ...] = (sys.executable, "-m", "callsheet"),
         tasks: str | None = None,
         port: int = 0,
         environment: dict[str, str] | None = None,
@@ -193,10 +194,10 @@ class Launcher:
     ) -> Service:
         """Start `callsheet serve`; unless `up` is False, wait until it is ready.
 
-        `tasks` is the code of some tasks, `through` a program that starts it; with a `port` nothing it prints is
-        needed to find it.
+        `program` is another callsheet than this one, `tasks` the code of some tasks, `through` a program that starts
+        it; with a `port` nothing it prints is needed to find it.
         """
-        command = [*through, sys.executable, "-m", "callsheet", "serve"]
+        command = [*through, *program, "serve"]
         if tasks is not None:
             self.write_tasks(tasks)
             command += ["--tasks", "jobs.py"]
