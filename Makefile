@@ -19,6 +19,10 @@ $(VENV)/.lint: pyproject.toml $(BIN)/callsheet
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[lint]'
 	@touch $@
 
+$(VENV)/.docs: pyproject.toml $(BIN)/callsheet
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[docs]'
+	@touch $@
+
 run: $(BIN)/callsheet ## Start the service with a demo on http://127.0.0.1:8080 (SQLite in ./callsheet-data/)
 	@$(BIN)/callsheet serve --demo
 
@@ -42,11 +46,14 @@ format: $(VENV)/.lint ## Format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+docs: $(VENV)/.docs ## Make a site of the documentation in ./site/, and fail if a link leads nowhere
+	$(BIN)/python tools/site.py
+
 bench: $(VENV)/.test ## Measure speed and memory beside the floor, in one run
 	$(BIN)/python benchmarks/run.py
 
 clean: ## Remove the virtual environment and caches (never the data)
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) build site .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help run test prove-timetable simulate-many lint format bench clean
+.PHONY: help run test prove-timetable simulate-many lint format docs bench clean
