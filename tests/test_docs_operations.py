@@ -2,11 +2,11 @@
 
 import os
 import re
-import subprocess
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+import trio
 
 import callsheet
 from callsheet import Out, task
@@ -37,18 +37,16 @@ async def test_a_dump_of_a_running_postgresql_is_restored_with_schedules_history
     async with callsheet.engine(postgres_url, [note]) as engine:
         await engine.put("hourly", note, input="tick", every="1h")
         await engine.run(note, "before")
-        subprocess.run(
-            ["bash", "-euc", commands("back-up-and-restore.md", "PostgreSQL")], check=True, cwd=tmp_path, timeout=60,
-            env=os.environ | {"PATH": f"{TOOLS}:{os.environ['PATH']}", "DATABASE": postgres_url, "RESTORED": restored},
-        )  # fmt: skip
+        environment = {"PATH": f"{TOOLS}:{os.environ['PATH']}", "DATABASE": postgres_url, "RESTORED": restored}
+        typed = ["bash", "-euc", commands("back-up-and-restore.md", "PostgreSQL")]
+        await trio.run_process(typed, cwd=tmp_path, env=os.environ | environment)
         await engine.run(note, "after")
     try:
         async with callsheet.engine(restored, [note]) as engine:
             assert [one.id for one in await engine.schedules()] == ["hourly"]
             assert [run.input for run in await engine.instances()] == ["before"]
     finally:
-        drop = [str(TOOLS / "dropdb"), "--force", f"--maintenance-db={postgres_url}", "restored"]
-        subprocess.run(drop, check=True, timeout=60)
+        await trio.run_process([TOOLS / "dropdb", "--force", f"--maintenance-db={postgres_url}", "restored"])
 
 
 def test_the_refusal_of_a_newer_schema_is_the_one_that_the_page_shows():
