@@ -19,6 +19,10 @@ $(VENV)/.lint: pyproject.toml $(BIN)/callsheet
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[lint]'
 	@touch $@
 
+$(VENV)/.docs: pyproject.toml $(BIN)/callsheet
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[docs]'
+	@touch $@
+
 run: $(BIN)/callsheet ## Start the service with a demo on http://127.0.0.1:8080 (SQLite in ./callsheet-data/)
 	@$(BIN)/callsheet serve --demo
 
@@ -56,6 +60,9 @@ format: $(VENV)/.lint ## Format the code
 dist: $(VENV)/.test ## Build the wheel and the sdist in dist/
 	$(BIN)/python -m hatchling build
 
+docs: $(VENV)/.docs ## Make a site of the documentation in ./site/, and fail if a link leads nowhere
+	$(BIN)/python tools/site.py
+
 bench: $(VENV)/.test .venv-bench/.done .venv-bench-aps4/.done ## Measure speed and memory beside floors and others; write benchmarks/RESULTS.md
 	$(BIN)/python benchmarks/run.py --write
 
@@ -63,7 +70,7 @@ bench-quick: $(VENV)/.test .venv-bench/.done .venv-bench-aps4/.done ## Measure l
 	$(BIN)/python benchmarks/run.py --quick
 
 clean: ## Remove the virtual environments, what was built and caches (never the data)
-	rm -rf $(VENV) .venv-bench .venv-bench-aps4 .bench build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) .venv-bench .venv-bench-aps4 .bench build dist site .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help run test prove-timetable simulate-many lint format dist bench bench-quick clean
+.PHONY: help run test prove-timetable simulate-many lint format docs dist bench bench-quick clean

@@ -18,6 +18,9 @@ from callsheet.tasks.definition import Task
 
 ENTRY_POINTS = "callsheet.tasks"
 
+TaskSource = Task[Any, Any] | type[Any] | ModuleType | str
+"""A task, a module that holds tasks, or what `--tasks` takes: a module's name or a file."""
+
 
 class Registry(Mapping[str, Task[Any, Any]]):
     """Tasks by name; what cannot be loaded is RefusedToStart with one sentence."""
@@ -62,6 +65,21 @@ class Registry(Mapping[str, Task[Any, Any]]):
         for spec in ("callsheet.builtin", "callsheet.builtin.command")[: 1 + commands]:
             for task in _found(spec, partial(_module, spec)):
                 self.add(task)
+
+
+def registry_of(sources: Iterable[TaskSource]) -> Registry:
+    """Return all tasks of some sources; TypeError for what is none."""
+    tasks = Registry()
+    for source in sources:
+        if isinstance(source, str):
+            tasks.load(source)
+        elif isinstance(source, ModuleType):
+            tasks.load(source.__name__)
+        elif isinstance(source, Task):
+            tasks.add(source)
+        else:
+            raise TypeError(f"tasks takes tasks made by @task, modules, or names of them; got {source!r}")
+    return tasks
 
 
 def _found(what: str, load: Callable[[], object]) -> list[Task[Any, Any]]:

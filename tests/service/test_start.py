@@ -167,7 +167,7 @@ def assert_one_sentence(said: str, *parts: str) -> None:
     ("flags", "environment", "parts"),
     [
         (["--host", "0.0.0.0"], {}, ["0.0.0.0", "--insecure-no-auth"]),
-        (["--drain", "soon"], {}, ["--drain", "CALLSHEET_DRAIN", "'soon'"]),
+        (["--drain", "soon"], {}, ["--drain", "'soon'"]),
         (["--http-allow", "everything"], {}, ["--http-allow", "'everything'"]),
         (["--database", "mysql://x"], {}, ["sqlite:///PATH", "'mysql://x'"]),
         (["--database", "postgresql://me:secret@127.0.0.1:1/x"], {}, ["postgresql://me@127.0.0.1:1/x"]),
@@ -175,7 +175,7 @@ def assert_one_sentence(said: str, *parts: str) -> None:
         (["--database", "sqlite:////dev/null/x.db"], {}, ["/dev/null"]),
         (["--tasks", "nowhere.py"], {}, ["nowhere.py", "no such file"]),
         (["--tasks", "json"], {}, ["--tasks json", "no task"]),
-        ([], {"CALLSHEET_PORT": "http"}, ["--port", "CALLSHEET_PORT", "'http'"]),
+        ([], {"CALLSHEET_PORT": "http"}, ["CALLSHEET_PORT", "'http'"]),
         ([], {"CALLSHEET_LOG_FORMAT": "xml"}, ["CALLSHEET_LOG_FORMAT", "console, json"]),
         ([], {"CALLSHEET_DEMO": "perhaps"}, ["CALLSHEET_DEMO", "true or false"]),
     ],
