@@ -31,6 +31,8 @@ class Plan:
     sleeper_rounds: int = 3
     outputs: int = 100_000
     output_rounds: int = 3
+    history: int = 10_000_000
+    pruned: int = 100_000
     peers: Path | None = None
     apscheduler4: Path | None = None
     directory: Path | None = None
@@ -52,4 +54,6 @@ QUICK = Plan(
     sleeper_rounds=1,
     outputs=20_000,
     output_rounds=1,
+    history=50_000,
+    pruned=0,
 )

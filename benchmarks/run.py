@@ -16,7 +16,7 @@ from typing import Any
 
 from attrs import evolve
 
-from benchmarks import firing, machine, many_schedules, on_postgres, outputs, over_http, sleepers, throughput
+from benchmarks import firing, history, machine, many_schedules, on_postgres, outputs, over_http, sleepers, throughput
 from benchmarks.plan import QUICK, Plan
 from benchmarks.processes import ROOT
 from benchmarks.table import Figure, Side, render, render_sides
@@ -30,6 +30,7 @@ MEASUREMENTS: dict[str, Callable[[Plan], Iterator[Figure | Side]]] = {
     "many-schedules": many_schedules.measure,
     "sleepers": sleepers.measure,
     "outputs": outputs.measure,
+    "history": history.measure,
 }
 
 
