@@ -59,8 +59,11 @@ bench: $(VENV)/.test .venv-bench/.done .venv-bench-aps4/.done ## Measure speed a
 bench-quick: $(VENV)/.test .venv-bench/.done .venv-bench-aps4/.done ## Measure less of everything, in less than two minutes; write nothing
 	$(BIN)/python benchmarks/run.py --quick
 
+bench-check: $(VENV)/.test ## Fail if a ratio to a floor is worse than half of its target
+	$(BIN)/python benchmarks/check.py
+
 clean: ## Remove the virtual environments and caches (never the data)
 	rm -rf $(VENV) .venv-bench .venv-bench-aps4 .bench .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help run test prove-timetable simulate-many lint format bench bench-quick clean
+.PHONY: help run test prove-timetable simulate-many lint format bench bench-quick bench-check clean

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 
 @frozen
@@ -14,6 +14,7 @@ class Plan:
     """
 
     rounds: int = 5
+    floors: tuple[str, ...] = ("same", "bare", "alone")
     runs: int = 20_000
     postgres_rounds: int = 3
     peer_rounds: int = 3
@@ -57,3 +58,7 @@ QUICK = Plan(
     history=50_000,
     pruned=0,
 )
+
+CHECK = evolve(
+    QUICK, rounds=2, floors=("same",), postgres_rounds=2, output_rounds=2
+)  # for CI: ratios to floors, and no others
