@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+JOBS ?= $(shell nproc 2>/dev/null || echo 2)# tests that run side by side
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,7 +28,7 @@ run: $(BIN)/callsheet ## Start the service with a demo on http://127.0.0.1:8080 
 	@$(BIN)/callsheet serve --demo
 
 test: $(VENV)/.test ## Run the whole test suite, on SQLite and on a real PostgreSQL
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile
 
 simulate-many: $(VENV)/.test ## Play simulated months of a busy service (SEEDS=1000, from FIRST=0) and check every promise
 	$(BIN)/python tests/simulation/month.py $(or $(FIRST),0) $$(($(or $(FIRST),0) + $(or $(SEEDS),1000)))
@@ -69,8 +70,11 @@ bench: $(VENV)/.test .venv-bench/.done .venv-bench-aps4/.done ## Measure speed a
 bench-quick: $(VENV)/.test .venv-bench/.done .venv-bench-aps4/.done ## Measure less of everything, in less than two minutes; write nothing
 	$(BIN)/python benchmarks/run.py --quick
 
+bench-check: $(VENV)/.test ## Fail if a ratio to a floor is worse than half of its target
+	$(BIN)/python benchmarks/check.py
+
 clean: ## Remove the virtual environments, what was built and caches (never the data)
 	rm -rf $(VENV) .venv-bench .venv-bench-aps4 .bench build dist site .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help run test prove-timetable simulate-many lint format docs dist bench bench-quick clean
+.PHONY: help run test prove-timetable simulate-many lint format docs dist bench bench-quick bench-check clean

@@ -34,11 +34,16 @@ class Account:
         return self.lateness[round((len(self.lateness) - 1) * share)] * 1000
 
 
-def settle(database: Path, anchors: dict[str, int], start: int, end: int) -> Account:
-    """Account for the due times in (start, end] of schedules that fire each second; the service has stopped."""
+def settle(database: Path, anchors: dict[str, int], start: int, end: int, *, alone: bool = True) -> Account:
+    """Account for the due times in (start, end] of schedules that fire each second; the service has stopped.
+
+    `alone`: there is no other schedule, so that whatever else is recorded is wrong; otherwise others are left out.
+    """
+    only = "" if alone else f" AND schedule IN ({', '.join('?' * len(anchors))})"
+    values = (start, end) if alone else (start, end, *anchors)
     with closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True)) as connection:
-        ran = connection.execute(_RAN, (start, end)).fetchall()
-        omitted = connection.execute(_OMITTED, (start, end)).fetchall()
+        ran = connection.execute(_RAN + only, values).fetchall()
+        omitted = connection.execute(_OMITTED + only, values).fetchall()
     expected = {(name, due) for name, anchor in anchors.items() for due in due_times(anchor, start, end)}
     lost = Counter((name, fate, due) for name, fate, first, last, count in omitted for due in _span(first, last, count))
     found = Counter((name, due) for name, due, _, _ in ran) + Counter((name, due) for name, _, due in lost.elements())

@@ -15,6 +15,7 @@ import socket
 import sys
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
 from itertools import cycle
 from pathlib import Path
 from typing import Any
@@ -78,8 +79,17 @@ class Connection:
 def load(port: int, requests: Iterable[bytes], connections: int, warm_up: float, seconds: float) -> dict[str, Any]:
     """Send requests for some seconds after a warm-up; return what came of those that were answered in that time."""
     turns = cycle(requests)
-    opened = {each.socket.fileno(): each for each in (Connection(port) for _ in range(connections))}
-    poll = select.epoll()
+    with ExitStack() as stack:
+        every = [Connection(port) for _ in range(connections)]
+        for each in every:
+            stack.enter_context(each.socket)
+        poll = stack.enter_context(select.epoll())
+        return _loaded(poll, {each.socket.fileno(): each for each in every}, turns, warm_up, seconds)
+
+
+def _loaded(
+    poll: select.epoll, opened: dict[int, Connection], turns: Iterator[bytes], warm_up: float, seconds: float
+) -> dict[str, Any]:
     for number, connection in opened.items():
         poll.register(number, select.EPOLLIN)
         connection.ask(next(turns))

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 
 @frozen
@@ -14,6 +14,7 @@ class Plan:
     """
 
     rounds: int = 5
+    floors: tuple[str, ...] = ("same", "bare", "alone")
     runs: int = 20_000
     postgres_rounds: int = 3
     peer_rounds: int = 3
@@ -31,6 +32,8 @@ class Plan:
     sleeper_rounds: int = 3
     outputs: int = 100_000
     output_rounds: int = 3
+    history: int = 10_000_000
+    pruned: int = 100_000
     peers: Path | None = None
     apscheduler4: Path | None = None
     directory: Path | None = None
@@ -52,4 +55,10 @@ QUICK = Plan(
     sleeper_rounds=1,
     outputs=20_000,
     output_rounds=1,
+    history=50_000,
+    pruned=0,
 )
+
+CHECK = evolve(
+    QUICK, rounds=2, floors=("same",), postgres_rounds=2, output_rounds=2
+)  # for CI: ratios to floors, and no others

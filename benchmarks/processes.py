@@ -50,12 +50,12 @@ def environment() -> dict[str, str]:
     return own | {"PYTHONPATH": str(ROOT)}
 
 
-def wait_until(holds: Callable[[], bool], pause: float) -> None:
+def wait_until(holds: Callable[[], bool], pause: float, patience: float = PATIENCE) -> None:
     """Look again and again until something holds; TimeoutError if it never does."""
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + patience
     while not holds():
         if time.monotonic() > deadline:
-            raise TimeoutError(f"gave up after {PATIENCE:g} s")
+            raise TimeoutError(f"gave up after {patience:g} s")
         time.sleep(pause)
 
 

@@ -9,6 +9,7 @@ the environments that `make bench` makes, or by --peers and --apscheduler4; with
 import argparse
 import json
 import sys
+import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,12 +17,23 @@ from typing import Any
 
 from attrs import evolve
 
-from benchmarks import firing, machine, many_schedules, on_postgres, outputs, over_http, sleepers, throughput
+from benchmarks import (
+    firing,
+    history,
+    machine,
+    many_schedules,
+    on_postgres,
+    outputs,
+    over_http,
+    report,
+    sleepers,
+    throughput,
+)
 from benchmarks.plan import QUICK, Plan
 from benchmarks.processes import ROOT
 from benchmarks.table import Figure, Side, render, render_sides
 
-RESULTS = Path(__file__).with_name("RESULTS.md")
+DIRECTORY = ROOT / ".bench"
 MEASUREMENTS: dict[str, Callable[[Plan], Iterator[Figure | Side]]] = {
     "throughput": throughput.measure,
     "postgres": on_postgres.measure,
@@ -30,6 +42,7 @@ MEASUREMENTS: dict[str, Callable[[Plan], Iterator[Figure | Side]]] = {
     "many-schedules": many_schedules.measure,
     "sleepers": sleepers.measure,
     "outputs": outputs.measure,
+    "history": history.measure,
 }
 
 
@@ -40,26 +53,31 @@ def main() -> None:
     directory = options.directory.resolve()
     directory.mkdir(parents=True, exist_ok=True)
     plan = evolve(whole, peers=options.peers, apscheduler4=options.apscheduler4, directory=directory)
+    began = time.monotonic()
     found = {
         "at": datetime.now(UTC).isoformat(timespec="minutes"),
         "quick": options.quick,
         "machine": machine.describe(plan.directory),
     }
     parts = list(_measure(plan, options.only or list(MEASUREMENTS)))
+    found["minutes"] = round((time.monotonic() - began) / 60, 1)
     figures = [part for part in parts if isinstance(part, Figure)]
     sides = [part for part in parts if isinstance(part, Side)]
+    _show(options, found, figures, sides)
+    _say(f"{machine.line(found['machine'])}; {found['minutes']} minutes")
+
+
+def _show(options: argparse.Namespace, found: dict[str, Any], figures: list[Figure], sides: list[Side]) -> None:
+    remarks = report.read_remarks()
     if options.json:
-        print(
-            json.dumps(
-                found
-                | {name: [part.as_json() for part in every] for name, every in (("figures", figures), ("sides", sides))}
-            )
-        )
+        every = {"figures": [one.as_json() for one in figures], "sides": [one.as_json() for one in sides]}
+        print(json.dumps(found | every))
     else:
         print(render(figures) + ("\n" + render_sides(sides) if sides else ""))
     if options.write:
-        RESULTS.write_text(_page(found, figures, sides))
-    _say(machine.line(found["machine"]))
+        report.RESULTS.write_text(report.page(found, figures, sides, remarks))
+    for one in [] if options.quick else report.stale(figures, remarks):
+        _say(f"{report.REMARKS.name} has a remark on what does not fall short: {one}")
 
 
 def _options() -> argparse.Namespace:
@@ -67,10 +85,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="less of everything, in less than two minutes")
     parser.add_argument("--only", action="append", choices=MEASUREMENTS, help="measure this only; may be given again")
     parser.add_argument("--json", action="store_true", help="print JSON instead of the tables")
-    parser.add_argument("--write", action="store_true", help=f"write {RESULTS.name}, too")
-    parser.add_argument(
-        "--directory", type=Path, default=ROOT / ".bench", help="where databases go, and large ones stay"
-    )
+    parser.add_argument("--write", action="store_true", help=f"write {report.RESULTS.name}, too")
+    parser.add_argument("--directory", type=Path, default=DIRECTORY, help="where databases go, and large ones stay")
     parser.add_argument("--peers", type=Path, default=_python(".venv-bench"), help="a Python with most of the others")
     parser.add_argument(
         "--apscheduler4", type=Path, default=_python(".venv-bench-aps4"), help="a Python with APScheduler 4"
@@ -94,17 +110,6 @@ def _measure(plan: Plan, names: list[str]) -> Iterator[Figure | Side]:
 
 def _say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
-
-
-def _page(found: dict[str, Any], figures: list[Figure], sides: list[Side]) -> str:
-    """Return RESULTS.md."""
-    kind = "a quick run, so less of everything than the targets ask" if found["quick"] else "a whole run"
-    beside = f"\n## Beside others\n\n{render_sides(sides)}" if sides else ""
-    return (
-        f"# Results\n\nWritten by `make bench`; {kind}, {found['at']}.\n"
-        f"The service is the real `callsheet serve`; README.md tells what each row means.\n\n"
-        f"{machine.line(found['machine'])}\n\n{render(figures)}{beside}"
-    )
 
 
 if __name__ == "__main__":

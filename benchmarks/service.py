@@ -43,11 +43,11 @@ class Service:
 
 
 @contextmanager
-def serving(folder: Path, database: str = SQLITE) -> Iterator[Service]:
+def serving(folder: Path, database: str = SQLITE, *more: str) -> Iterator[Service]:
     """Start the service on a folder, and stop it in order; RuntimeError if it does not end well."""
     folder.mkdir(exist_ok=True)
     port, began = free_port(), time.perf_counter()
-    with started(_command(port, database), folder, port, "/readyz") as process, closing(Client(port)) as client:
+    with started(_command(port, database, *more), folder, port, "/readyz") as process, closing(Client(port)) as client:
         yield Service(process.pid, port, client, time.perf_counter() - began)
 
 
@@ -70,6 +70,6 @@ def database_in(folder: Path) -> Path:
     return folder / "callsheet.db"
 
 
-def _command(port: int, database: str) -> list[str]:
+def _command(port: int, database: str, *more: str) -> list[str]:
     serve = [sys.executable, "-m", "callsheet", "serve", "--port", str(port), "--database", database]
-    return [*serve, "--tasks", str(TASKS), "--drain", "1s", "--rate-limit", "off"]
+    return [*serve, "--tasks", str(TASKS), "--drain", "1s", "--rate-limit", "off", *more]

@@ -47,7 +47,7 @@ class Figure:
             return ""
         if self.target == 0:
             return f"{number(self.value)} too many"
-        return f"by {number(abs(self.value - self.target) / abs(self.target) * 100)} %"
+        return f"by {max(abs(self.value - self.target) / abs(self.target) * 100, 1):.0f} %"
 
     def as_json(self) -> dict[str, Any]:
         """Return what a program may want to know."""

@@ -23,14 +23,15 @@ FULL = "SQLite WAL, synchronous=FULL"
 
 def measure(plan: Plan) -> Iterator[Figure | Side]:
     """Measure the floors and callsheet in turns, then the others."""
-    floors: dict[str, Results] = {rows: [] for rows in FLOORS}
+    floors: dict[str, Results] = {rows: [] for rows in plan.floors}
     ours: Results = []
     for _ in range(plan.rounds):
         for rows, results in floors.items():
             results.append(_floor(plan, rows))
         ours.append(callsheet(plan))
-    for rows, (who, keeps) in FLOORS.items():
-        yield side(NAME, who, f"{keeps}; {FULL}", floors[rows], ours)
+    for rows, results in floors.items():
+        who, keeps = FLOORS[rows]
+        yield side(NAME, who, f"{keeps}; {FULL}", results, ours)
     yield side(NAME, "callsheet", f"start, outcome, events; {FULL}", ours, ours)
     found = {peer: [run(plan, peer) for _ in range(plan.peer_rounds)] for peer in ON_SQLITE if peer.python(plan)}
     yield from sides(NAME, found, ours)
@@ -42,8 +43,9 @@ def _figures(plan: Plan, ours: Results, floors: dict[str, Results], found: dict[
     yield over_rounds(NAME, f"callsheet: {plan.runs:,} through the API", rates, "runs/s")
     yield over_rounds(NAME, "CPU of callsheet for each", cpu_of(ours), "µs")
     yield ratio(NAME, "callsheet / the floor", rates, rates_of(floors["same"]), OF_FLOOR, floor=True)
-    yield ratio(NAME, "callsheet / the bare floor", rates, rates_of(floors["bare"]), None)
-    yield ratio(NAME, "callsheet / the same rows alone", rates, rates_of(floors["alone"]), None)
+    for rows, what in (("bare", "the bare floor"), ("alone", "the same rows alone")):
+        if rows in floors:
+            yield ratio(NAME, f"callsheet / {what}", rates, rates_of(floors[rows]), None)
     yield _against_the_fastest(rates, found)
 
 

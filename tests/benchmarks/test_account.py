@@ -17,7 +17,7 @@ ANCHOR, START, END = 250_000, 10 * SECOND, 13 * SECOND  # due at 10.25, 11.25 an
 def account(tmp_path):
     """Return a function that settles what ran and what was omitted, for one schedule."""
 
-    def account(ran=(), omitted=()):
+    def account(ran=(), omitted=(), anchors=None, **options):
         path = tmp_path / "callsheet.db"
         open_database(f"sqlite:///{path}", 0).close()
         with closing(sqlite3.connect(path)) as connection, connection:
@@ -31,7 +31,7 @@ def account(tmp_path):
                 "VALUES ('s', ?, 'late', ?, ?, ?)",
                 omitted,
             )
-        return settle(path, {"s": ANCHOR}, START, END)
+        return settle(path, anchors or {"s": ANCHOR}, START, END, **options)
 
     return account
 
@@ -78,3 +78,9 @@ def test_a_record_at_a_time_that_no_trigger_names_is_wrong(account):
 def test_an_omission_whose_count_is_not_what_it_spans_is_refused(account):
     with pytest.raises(RuntimeError, match="counts 5 due times, not 2"):
         account(omitted=[("missed", at(10.25), at(11.25), 5)])
+
+
+def test_other_schedules_are_left_out_where_some_are_expected(account):
+    elsewhere = {"anchors": {"t": ANCHOR}, "alone": False}
+    found = account(ran=[(at(10.25), 1)], omitted=[("missed", at(11.25), at(11.25), 1)], **elsewhere)
+    assert (found.expected, found.accounted, found.wrong, found.omitted) == (3, 0, 0, {})
