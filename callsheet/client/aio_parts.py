@@ -250,6 +250,10 @@ class AsyncSchedules:
         """Create one that must not exist yet; `fields` as for `put`."""
         return await self._transport.do(calls.create_schedule(document_of(name_of(task), fields) | {"id": id}))
 
+    async def create_batch(self, items: Sequence[Mapping[str, Any]]) -> Sequence[models.Created]:
+        """Create up to 10,000 that must not exist yet, all or none; each item is a document, with or without `id`."""
+        return (await self._transport.do(calls.create_schedules(items))).items
+
     async def put(
         self, name: str, task: Any, *, if_match: int | None = None, new: bool = False, **fields: Any
     ) -> models.Schedule:

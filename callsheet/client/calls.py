@@ -103,6 +103,13 @@ def create_schedule(document: Mapping[str, Any]) -> Call[models.Schedule]:
     return call("POST", "/v1/schedules", models.Schedule, body=document, repeatable=False, creates=True)
 
 
+def create_schedules(items: Sequence[Mapping[str, Any]]) -> Call[models.BatchCreated]:
+    """Create many, all or none."""
+    return call(
+        "POST", "/v1/schedules/batch", models.BatchCreated, body={"items": items}, repeatable=False, creates=True
+    )
+
+
 def put_schedule(
     name: str, document: Mapping[str, Any], if_match: int | None = None, *, new: bool = False
 ) -> Call[models.Schedule]:

@@ -247,6 +247,10 @@ class Schedules:
         """Create one that must not exist yet; `fields` as for `put`."""
         return self._transport.do(calls.create_schedule(document_of(name_of(task), fields) | {"id": id}))
 
+    def create_batch(self, items: Sequence[Mapping[str, Any]]) -> Sequence[models.Created]:
+        """Create up to 10,000 that must not exist yet, all or none; each item is a document, with or without `id`."""
+        return (self._transport.do(calls.create_schedules(items))).items
+
     def put(
         self, name: str, task: Any, *, if_match: int | None = None, new: bool = False, **fields: Any
     ) -> models.Schedule:

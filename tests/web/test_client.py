@@ -73,6 +73,16 @@ async def test_a_batch_starts_all(client):
     assert [one.outputs for one in ended] == [["0"], ["1"], ["2"]]
 
 
+async def test_a_batch_creates_all_schedules(client):
+    every = {"task": "quick", "trigger": {"every": "1h"}}
+    created = await client.schedules.create_batch([{"id": "a"} | every, {"id": "b", "tags": ["x"]} | every, every])
+
+    assert [one.id for one in created[:2]] == ["a", "b"]
+    assert (await client.schedules.get(created[2].id)).state == "active"
+    with pytest.raises(Conflict):
+        await client.schedules.create_batch([{"id": "a"} | every])
+
+
 async def test_lists_are_walked_page_by_page(client):
     await client.tasks.start_batch([{"task": "say", "input": {"text": "x"}, "tags": ["many"]}] * 7)
 
