@@ -6,10 +6,10 @@ engine
 │   └── one actor per task instance, each behind its own guard
 ├── scheduler   keeps no state: restarted up to 5 times a minute, then the process ends
 ├── narrator    shows facts to people: restarted likewise
- ├── janitor     has old history deleted: restarted likewise
- ├── auditor     looks whether what must hold does: restarted likewise
- ├── feed        hands committed events to those who follow: restarted likewise
- └── webhooks    tells other servers of events: restarted likewise
+├── janitor     has old history deleted: restarted likewise
+├── auditor     looks whether what must hold does: restarted likewise
+├── feed        hands committed events to those who follow: restarted likewise
+└── webhooks    tells other servers of events: restarted likewise
 """
 
 import logging

@@ -1,4 +1,4 @@
-"""The embedded engine is documented whole."""
+"""The embedded engine is documented whole, and each page can be found from the index."""
 
 import inspect
 import re
@@ -7,7 +7,8 @@ from pathlib import Path
 import callsheet
 from callsheet import embedded
 
-PAGE = (Path(__file__).parents[1] / "docs" / "reference" / "engine.md").read_text()
+DOCS = Path(__file__).parents[1] / "docs"
+PAGE = (DOCS / "reference" / "engine.md").read_text()
 
 
 def first_cells(heading):
@@ -37,3 +38,10 @@ def test_every_member_of_the_engine_is_documented_with_its_own_arguments():
 
 def test_everything_that_it_exports_is_documented():
     assert set(re.findall(r"`(\w+)`", first_cells("What `callsheet.embedded` exports"))) == set(embedded.__all__)
+
+
+def test_every_page_is_named_in_the_index():
+    index = (DOCS / "README.md").read_text()
+    pages = {path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.md")}
+
+    assert {page for page in pages if f"({page})" not in index and not page.startswith("decisions/")} == {"README.md"}

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from math import inf
-from typing import Any, Generic, Literal, TypedDict, TypeVar, Unpack, cast
+from typing import Any, Generic, Literal, TypedDict, TypeVar, Unpack, cast, overload
 
 import msgspec
 from attrs import frozen
@@ -162,14 +162,32 @@ class Engine(Verbs):
             raise Unavailable(f"The engine stopped before {found.task} was over ({name}).")
         raise TimeoutError(f"After {within} it was not over: {found}")
 
+    @overload
     async def run(
         self,
         task: Runnable[T],
+        input: object = ...,
+        *,
+        timeout: Duration | None = ...,  # noqa: ASYNC109
+        tags: Iterable[str] = ...,
+    ) -> Finished[T]: ...
+    @overload
+    async def run(
+        self,
+        task: str,
+        input: object = ...,
+        *,
+        timeout: Duration | None = ...,  # noqa: ASYNC109
+        tags: Iterable[str] = ...,
+    ) -> Finished[Any]: ...
+    async def run(
+        self,
+        task: Runnable[Any] | str,
         input: object = ...,  # noqa: A002 - its name everywhere else
         *,
         timeout: Duration | None = None,  # noqa: ASYNC109 - the run's own
         tags: Iterable[str] = (),
-    ) -> Finished[T]:
+    ) -> Finished[Any]:
         """Start a task, wait until it is over, and return how it ended with all that it sent, typed as it sends it.
 
         To leave before does not cancel it.
