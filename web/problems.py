@@ -11,6 +11,7 @@ from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 from callsheet.errors import CallsheetError, FieldError, Invalid, Refused, Unavailable
 from callsheet.logs import told
 from callsheet.tasks.failure import describe
+from callsheet.tokens import hidden
 
 log = logging.getLogger("callsheet.web")
 
@@ -43,6 +44,7 @@ def install(app: Quart) -> None:
     async def unforeseen(error: Exception) -> Response:
         name, method, path = g.get("request_id"), request.method, request.path
         g.fault = describe(error)
+        path = hidden(path)
         extra = told("request.failed", request_id=name, method=method, path=path)
         log.error("request %s failed: %s %s", name, method, path, exc_info=error, extra=extra)
         return problem(500, "internal", "Something went wrong on our side", "The log of the service tells more.")
@@ -82,9 +84,10 @@ def problem(status: int, kind: str, title: str, detail: str, **extra: Any) -> Re
 
 def _encode(body: dict[str, Any]) -> bytes:
     try:
-        return msgspec.json.encode(body)
+        raw = msgspec.json.encode(body)
     except UnicodeEncodeError:  # a lone surrogate from the request line
-        return msgspec.json.encode(body | {"instance": None, "detail": ascii(body["detail"])})
+        raw = msgspec.json.encode(body | {"instance": None, "detail": ascii(body["detail"])})
+    return hidden(raw.decode()).encode()
 
 
 def _field(error: FieldError) -> dict[str, str]:

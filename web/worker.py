@@ -31,9 +31,11 @@ from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import (
     ASGIFramework,
     ASGIReceiveCallable,
+    ASGIReceiveEvent,
     ASGISendCallable,
     ASGISendEvent,
     ConnectionState,
+    HTTPDisconnectEvent,
     ResponseSummary,
     WWWScope,
 )
@@ -43,12 +45,15 @@ from quart_trio.asgi import TrioASGIHTTPConnection
 
 from callsheet.errors import RefusedToStart
 from callsheet.logs import told
+from callsheet.tokens import hidden
 
 log = logging.getLogger("callsheet.web")
 requests = logging.getLogger("callsheet.access")
 
 HOST = re.compile(rb"(?:\[[0-9A-Fa-f:.]{2,45}\]|(?:[0-9A-Za-z_-]{1,63}\.)*[0-9A-Za-z_-]{1,63}\.?)(?::[0-9]{1,5})?")
 READ_SIZE = 64 * 1024
+BODILESS = {"GET", "HEAD", "OPTIONS"}  # methods whose bodies nobody reads
+MOST_UNREAD = 1024 * 1024  # bytes of such a body
 SLICE = 64 * 1024
 UNCOPIED = 8 * 1024
 TURNED_AWAY_AT_ONCE = 100
@@ -62,7 +67,9 @@ class Limits:
     graceful_timeout: float = 0.5
     """For requests under way when the server is told to stop."""
     keep_alive_timeout: float = 15
-    """For the whole head of a request, from the moment the last answer was sent."""
+    """For the next request to begin, from the moment the last answer was sent."""
+    head_timeout: float = 10
+    """For the whole head of a request, from its first byte."""
     write_timeout: float = 10
     """For the client to take the next 64 KiB of an answer."""
     linger: float = 1
@@ -201,6 +208,7 @@ class _Connection:
         self._scope = trio.CancelScope()
         self._receiving = trio.CancelScope()
         self._deadline = inf
+        self._begun = False
         self._interrupted = False
 
     async def run(self) -> None:
@@ -238,6 +246,7 @@ class _Connection:
                     data = await self._stream.receive_some(READ_SIZE)
                 if self._receiving.cancelled_caught or not data:
                     return
+                self._note_head()
                 await self._protocol.handle(RawData(bytes(data)))
 
     async def _on_event(self, event: Event) -> None:
@@ -251,7 +260,17 @@ class _Connection:
                 self._scope.cancel()
 
     def _expect_request(self, *, within: float) -> None:
+        self._begun = False
         self._deadline = self._receiving.deadline = trio.current_time() + within
+        if self._protocol.connection.trailing_data[0]:  # of a client that does not wait for answers
+            self._note_head()
+
+    def _note_head(self) -> None:
+        """From its first byte, a head has less time than a connection that is idle."""
+        if not self._begun and self._deadline < inf:
+            self._begun = True
+            latest = trio.current_time() + self._limits.head_timeout
+            self._deadline = self._receiving.deadline = min(self._deadline, latest)
 
     async def _send(self, data: bytes) -> None:
         if not data:
@@ -372,12 +391,29 @@ class _Log(Logger):
     async def access(self, request: WWWScope, response: ResponseSummary | None, request_time: float) -> None:
         if requests.isEnabledFor(logging.INFO):
             method = request.get("method", "")
-            path = request["raw_path"].decode("ascii", "replace")
+            path = hidden(request["raw_path"].decode("ascii", "replace"))
             status = response["status"] if response else None
             client = (request["client"] or ["unknown"])[0]
             took = round(request_time, 6)
             extra = told("http.request", method=method, path=path, status=status, seconds=took, client=client)
             requests.info("%s %s %s %.1f ms", method, path, status or "-", took * 1000, extra=extra)
+
+
+def _unread(receive: ASGIReceiveCallable) -> ASGIReceiveCallable:
+    """Let no body through, which Quart would keep for as long as its request lasts; too large a one ends it."""
+    size = 0
+
+    async def bodiless() -> ASGIReceiveEvent:
+        nonlocal size
+        message = await receive()
+        if message["type"] == "http.request":
+            size += len(message["body"])
+            if size > MOST_UNREAD:
+                return HTTPDisconnectEvent(type="http.disconnect")
+            message["body"] = b""
+        return message
+
+    return bodiless
 
 
 class SafeHTTP(TrioASGIHTTPConnection):
@@ -406,6 +442,7 @@ class SafeHTTP(TrioASGIHTTPConnection):
         self, nursery: trio.Nursery, request: QuartRequest, receive: ASGIReceiveCallable
     ) -> None:
         """Pass the body on; cancel the handler if its client leaves before the answer."""
-        await ASGIHTTPConnection.handle_messages(self, request, receive)
+        unread = _unread(receive) if request.method in BODILESS else receive
+        await ASGIHTTPConnection.handle_messages(self, request, unread)
         if not self._answered:
             nursery.cancel_scope.cancel()
