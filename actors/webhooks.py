@@ -6,7 +6,9 @@ between an answer and its commit sends a message again; receivers tell by its `w
 
 import logging
 import random
+from collections import deque
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from math import inf
 from typing import Any
 from uuid import UUID, uuid4
@@ -36,7 +38,8 @@ log = logging.getLogger("callsheet.webhooks")
 PAGE = 200  # events that are looked at in one go
 BATCH = 50  # messages to one webhook that are taken in hand together
 EACH = 4  # that are sent to one webhook at a time
-ALL = 64  # that are sent at a time
+SHARED = 64  # that are sent at a time beyond the one that each webhook may always send
+TESTS = 20  # test messages that are sent at a time
 WITHIN = 15.0  # seconds for one attempt
 TRIED_FOR = 24 * 3600 * SECOND  # after that a message is given up
 KEEP_UP = 1_000  # events that interest nobody before it is written down that they were looked at
@@ -57,7 +60,8 @@ class Webhooks:
     node: str
     _seen: dict[UUID, int] = field(factory=dict)  # how far events were looked at, where that is not written down yet
     _busy: set[UUID] = field(factory=set)  # webhooks that messages are being sent to
-    _limiter: trio.CapacityLimiter = field(factory=lambda: trio.CapacityLimiter(ALL))
+    _shared: trio.CapacityLimiter = field(factory=lambda: trio.CapacityLimiter(SHARED))
+    _tests: trio.CapacityLimiter = field(factory=lambda: trio.CapacityLimiter(TESTS))
     _freed: trio.Event = field(factory=trio.Event)
 
 
@@ -162,30 +166,45 @@ async def _send_due(own: Webhooks, hook: WebhookRecord, nursery: trio.Nursery) -
 
 
 async def _send_all(own: Webhooks, hook: UUID, messages: list[DeliveryRecord]) -> None:
+    """Send them in a lane of its own, and in more of those that all share while there are any.
+
+    Nobody waits for a shared one: receivers that never answer may hold all of them for long.
+    """
+    waiting = deque(messages)
     try:
-        at_a_time = trio.CapacityLimiter(EACH)
         async with trio.open_nursery() as nursery:
-            for message in messages:
-                await at_a_time.acquire_on_behalf_of(message)
-                nursery.start_soon(_send_one, own, message, at_a_time)
+            for _ in range(min(EACH, len(messages)) - 1):
+                nursery.start_soon(_help, own, waiting)
+            await _send_along(own, waiting)
     finally:
         own._busy.discard(hook)
         own._freed.set()
 
 
-async def _send_one(own: Webhooks, message: DeliveryRecord, at_a_time: trio.CapacityLimiter) -> None:
+async def _help(own: Webhooks, waiting: deque[DeliveryRecord]) -> None:
+    with suppress(trio.WouldBlock):
+        own._shared.acquire_nowait()
+        try:
+            await _send_along(own, waiting)
+        finally:
+            own._shared.release()
+
+
+async def _send_along(own: Webhooks, waiting: deque[DeliveryRecord]) -> None:
+    while waiting:
+        await _send_one(own, waiting.popleft())
+
+
+async def _send_one(own: Webhooks, message: DeliveryRecord) -> None:
     """Send one message to its webhook as that stands now; it stays due when it cannot be sent."""
     try:
-        async with own._limiter:
-            hook: WebhookRecord | None = await own.read(active_webhook, message.webhook)
-            if hook is None:  # removed or disabled since
-                return
-            tried = await _try(own, hook, str(message.id), message.body.encode())
+        hook: WebhookRecord | None = await own.read(active_webhook, message.webhook)
+        if hook is None:  # removed or disabled since
+            return
+        tried = await _try(own, hook, str(message.id), message.body.encode())
         await _report(own, _outcome(own, message, tried))
     except Unavailable as error:
         log.warning("a message waits: %s", error, extra=told("message.waits", webhook=message.webhook))
-    finally:
-        at_a_time.release_on_behalf_of(message)
 
 
 async def _report(own: Webhooks, command: Command) -> None:
@@ -242,5 +261,5 @@ async def _test(own: Webhooks, message: WebhookMessage) -> None:
     }  # fmt: skip
     body = msgspec.json.encode(cloud_event(_source(own), event) | {"id": str(uuid4())})
     with message.reply_to:
-        async with own._limiter:
+        async with own._tests:
             answer(message.reply_to, await _try(own, message.webhook, str(uuid4()), body))

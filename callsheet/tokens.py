@@ -22,6 +22,8 @@ class Caller:
     token: UUID | None = None
 
 
+_ANYWHERE = re.compile(PREFIX + r"[A-Za-z0-9_-]{8,}")
+
 KEYLESS = Caller("api", "admin")  # whoever calls while no key is needed
 CONFIGURED = Caller("configuration", "admin")  # who has the key of the settings
 
@@ -29,6 +31,11 @@ CONFIGURED = Caller("configuration", "admin")  # who has the key of the settings
 def new_token() -> str:
     """Return a new secret of 256 random bits."""
     return PREFIX + secrets.token_urlsafe(32)
+
+
+def hidden(text: str) -> str:
+    """Return a text that somebody else made up without the keys in it: people put them where they do not belong."""
+    return _ANYWHERE.sub(f"{PREFIX}…", text) if PREFIX in text else text
 
 
 def hash_of(secret: str) -> str:

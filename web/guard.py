@@ -10,6 +10,7 @@ from ipaddress import AddressValueError, IPv4Address, IPv6Address
 
 from quart import Quart, Response, request
 from werkzeug.datastructures import Headers
+from werkzeug.exceptions import NotFound
 
 from callsheet.errors import CallsheetError, RefusedToStart
 from web.gate import Gate
@@ -22,6 +23,7 @@ SECURITY_HEADERS = {
     "Cache-Control": "no-store",
 }
 
+_ODD = re.compile(rb"//|%2F|%5C", re.IGNORECASE)  # slashes that some read as none
 _AUTHORITY = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z.-]+)(?::([0-9]{1,5}))?", re.ASCII)
 _ORIGIN = re.compile(r"(https?)://([^/?#@]+)", re.ASCII)
 _DEFAULT_PORTS = {"http": "80", "https": "443"}
@@ -93,6 +95,8 @@ def install(app: Quart, *, insecure: bool, gate: Gate | None = None) -> None:
 
     @app.before_request
     async def refuse() -> None:
+        if _ODD.search(request.scope["raw_path"]):  # what a proxy took for another address, and let through
+            raise NotFound
         refusal = check(request.method, request.headers, insecure=insecure or gate.keyring.needed)
         if refusal:
             raise refusal

@@ -12,6 +12,7 @@ from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 from callsheet.errors import CallsheetError, FieldError, Invalid, Refused, Unavailable
 from callsheet.logs import told
 from callsheet.tasks.failure import describe
+from callsheet.tokens import hidden
 
 log = logging.getLogger("callsheet.web")
 
@@ -58,8 +59,9 @@ def told_as_problem(error: Exception, method: str, path: str, request_id: str | 
     """Return what tells of an error: of ours what it says, of any other only where to look."""
     if isinstance(error, CallsheetError):
         return _of_ours(error, path, request_id)
-    extra = told("request.failed", request_id=request_id, method=method, path=path)
-    log.error("request %s failed: %s %s", request_id, method, path, exc_info=error, extra=extra)
+    shown = hidden(path)
+    extra = told("request.failed", request_id=request_id, method=method, path=shown)
+    log.error("request %s failed: %s %s", request_id, method, shown, exc_info=error, extra=extra)
     body = _document(500, "internal", INTERNAL, "The log of the service tells more.", path, request_id)
     return Told(500, _encode(body), {"Content-Type": PROBLEM})
 
@@ -106,9 +108,10 @@ def _document(status: int, kind: str, title: str, detail: str, path: str, reques
 
 def _encode(body: dict[str, Any]) -> bytes:
     try:
-        return msgspec.json.encode(body)
+        raw = msgspec.json.encode(body)
     except UnicodeEncodeError:  # a lone surrogate from the request line
-        return msgspec.json.encode(body | {"instance": None, "detail": ascii(body["detail"])})
+        raw = msgspec.json.encode(body | {"instance": None, "detail": ascii(body["detail"])})
+    return hidden(raw.decode()).encode()
 
 
 def _field(error: FieldError) -> dict[str, str]:

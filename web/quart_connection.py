@@ -5,9 +5,29 @@ from typing import cast
 
 import trio
 from attrs import frozen
-from hypercorn.typing import ASGIReceiveCallable, ASGIReceiveEvent, ASGISendCallable, ASGISendEvent
+from hypercorn.typing import ASGIReceiveCallable, ASGIReceiveEvent, ASGISendCallable, ASGISendEvent, HTTPDisconnectEvent
 from quart import Request as QuartRequest
 from quart_trio.asgi import TrioASGIHTTPConnection
+
+BODILESS = {"GET", "HEAD", "OPTIONS"}  # methods whose bodies nobody reads
+MOST_UNREAD = 1024 * 1024  # bytes of such a body
+
+
+def _unread(receive: ASGIReceiveCallable) -> ASGIReceiveCallable:
+    """Let no body through, which Quart would keep for as long as its request lasts; too large a one ends it."""
+    size = 0
+
+    async def bodiless() -> ASGIReceiveEvent:
+        nonlocal size
+        message = await receive()
+        if message["type"] == "http.request":
+            size += len(message["body"])
+            if size > MOST_UNREAD:
+                return HTTPDisconnectEvent(type="http.disconnect")
+            message["body"] = b""
+        return message
+
+    return bodiless
 
 
 class SafeHTTP(TrioASGIHTTPConnection):
@@ -40,7 +60,8 @@ class SafeHTTP(TrioASGIHTTPConnection):
     ) -> None:
         """Pass the body on; cancel the handler if its client leaves before the answer."""
         sparing = cast("trio.Nursery", _Sparing(self, nursery.cancel_scope))
-        await super().handle_messages(sparing, request, self._bounded(receive))
+        bounded = _unread(receive) if request.method in BODILESS else self._bounded(receive)
+        await super().handle_messages(sparing, request, bounded)
 
     def _bounded(self, receive: ASGIReceiveCallable) -> ASGIReceiveCallable:
         """End a body with the message that takes it over the limit; Quart 0.23 would collect whatever comes.

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable, ASGISendEvent
 from quart import Quart, Response, g, request
 
+from callsheet.tokens import hidden
 from web.quart_connection import SafeHTTP
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ def _begun(tracing: "Tracing", scope: Any) -> "Span":
     about = {
         "http.request.method": method or "_OTHER",
         "url.scheme": scope["scheme"],
-        "url.path": scope["raw_path"].decode("ascii", "replace"),  # the query may hold what is nobody's business
+        "url.path": hidden(scope["raw_path"].decode("ascii", "replace")),  # no query: it may hold what is secret
         "network.protocol.version": scope["http_version"],
         "client.address": client[0] or None,
         "server.address": headers.get("host"),

@@ -32,6 +32,7 @@ from hypercorn.typing import (
 
 from callsheet.errors import RefusedToStart
 from callsheet.logs import told
+from callsheet.tokens import hidden
 from web.http1 import Http1
 
 log = logging.getLogger("callsheet.web")
@@ -50,7 +51,9 @@ class Limits:
     graceful_timeout: float = 0.5
     """For requests under way when the server is told to stop."""
     keep_alive_timeout: float = 15
-    """For the whole head of a request, from the moment the last answer was sent."""
+    """For the next request to begin, from the moment the last answer was sent."""
+    head_timeout: float = 10
+    """For the whole head of a request, from its first byte."""
     write_timeout: float = 10
     """For the client to take the next 64 KiB of an answer."""
     linger: float = 1
@@ -189,6 +192,7 @@ class _Connection:
         self._scope = trio.CancelScope()
         self._receiving = trio.CancelScope()
         self._deadline = inf
+        self._begun = False
         self._interrupted = False
 
     async def run(self) -> None:
@@ -226,6 +230,7 @@ class _Connection:
                     data = await self._stream.receive_some(READ_SIZE)
                 if self._receiving.cancelled_caught or not data:
                     return
+                self._note_head()
                 await self._protocol.handle(RawData(bytes(data)))
 
     async def _on_event(self, event: Event) -> None:
@@ -239,7 +244,17 @@ class _Connection:
                 self._scope.cancel()
 
     def _expect_request(self, *, within: float) -> None:
+        self._begun = False
         self._deadline = self._receiving.deadline = trio.current_time() + within
+        if self._protocol.connection.trailing_data[0]:  # of a client that does not wait for answers
+            self._note_head()
+
+    def _note_head(self) -> None:
+        """From its first byte, a head has less time than a connection that is idle."""
+        if not self._begun and self._deadline < inf:
+            self._begun = True
+            latest = trio.current_time() + self._limits.head_timeout
+            self._deadline = self._receiving.deadline = min(self._deadline, latest)
 
     async def _send(self, data: bytes) -> None:
         if not data:
@@ -285,7 +300,7 @@ class _Log(Logger):
     async def access(self, request: WWWScope, response: ResponseSummary | None, request_time: float) -> None:
         if requests.isEnabledFor(logging.INFO):
             method = request.get("method", "")
-            path = request["raw_path"].decode("ascii", "replace")
+            path = hidden(request["raw_path"].decode("ascii", "replace"))
             status = response["status"] if response else None
             client = (request["client"] or ["unknown"])[0]
             took = round(request_time, 6)

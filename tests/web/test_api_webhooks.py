@@ -17,7 +17,7 @@ from callsheet.tasks.retry import Retry
 
 @define
 class Receiver:
-    """A server that notes what it is told; it answers with the statuses given, and then 204."""
+    """A server that notes what it is told; it answers with the statuses given, and then 204, and below /deaf never."""
 
     statuses: list = field(factory=list)
     heard: list = field(factory=list)
@@ -40,6 +40,8 @@ class Receiver:
                 headers = {name.lower(): value for name, value in (line.split(": ", 1) for line in lines[1:])}
                 while len(body) < int(headers["content-length"]):
                     body += await stream.receive_some()
+                if "/deaf" in lines[0]:
+                    await trio.sleep_forever()
                 self.heard.append((headers, body))
                 self._came.set()
                 self._came = trio.Event()
@@ -299,3 +301,19 @@ def test_waits_grow_to_an_hour():
 
     assert waits[:3] == [5, 10, 20]
     assert waits[-1] == 3600
+
+
+async def test_receivers_that_never_answer_hold_up_neither_the_others_nor_a_test(serve, receiver, sqlite_url):
+    async with serve(sqlite_url) as api:
+        for number in range(40):
+            deaf = {"url": f"{receiver.url}/deaf/{number}", "events": ["*"]}
+            assert (await api.post("/v1/webhooks", json=deaf)).status_code == 201
+        hook = await make(api, receiver, "instance.ended")
+        with trio.fail_after(10):
+            for _ in range(5):
+                await api.over(await api.start("quick"))
+                await api.over(await api.start("quick"))
+            await receiver.until(10)
+            tried = (await api.post(f"{hook['uri']}/test")).json()
+
+    assert tried["delivered"]
