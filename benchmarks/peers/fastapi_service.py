@@ -129,6 +129,11 @@ def recover(scheduler: AsyncIOScheduler) -> None:
             scheduler.add_job(execute, args=(key,), misfire_grace_time=None)
 
 
+async def ready() -> JSONResponse:
+    """Say that we are up."""
+    return JSONResponse({})
+
+
 def make_app(scheduler: AsyncIOScheduler, *, stored: bool, threads: bool) -> FastAPI:
     """Return the application."""
 
@@ -143,7 +148,7 @@ def make_app(scheduler: AsyncIOScheduler, *, stored: bool, threads: bool) -> Fas
     app = FastAPI(lifespan=lifespan)
     app.get("/runs/{key}")(show if threads else _inline(show))
     app.post("/runs")(_starting(scheduler, threads))
-    app.get("/readyz")(dict)
+    app.get("/readyz")(ready)
     return app
 
 
