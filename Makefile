@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+JOBS ?= $(shell nproc 2>/dev/null || echo 2)# tests that run side by side
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -19,11 +20,15 @@ $(VENV)/.lint: pyproject.toml $(BIN)/callsheet
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[lint]'
 	@touch $@
 
+$(VENV)/.docs: pyproject.toml $(BIN)/callsheet
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[docs]'
+	@touch $@
+
 run: $(BIN)/callsheet ## Start the service with a demo on http://127.0.0.1:8080 (SQLite in ./callsheet-data/)
 	@$(BIN)/callsheet serve --demo
 
 test: $(VENV)/.test ## Run the whole test suite, on SQLite and on a real PostgreSQL
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile
 
 simulate-many: $(VENV)/.test ## Play simulated months of a busy service (SEEDS=1000, from FIRST=0) and check every promise
 	$(BIN)/python tests/simulation/month.py $(or $(FIRST),0) $$(($(or $(FIRST),0) + $(or $(SEEDS),1000)))
@@ -53,6 +58,12 @@ format: $(VENV)/.lint ## Format the code
 	.venv-bench-aps4/bin/pip install --quiet --disable-pip-version-check --editable '.[bench-apscheduler4]'
 	@touch $@
 
+dist: $(VENV)/.test ## Build the wheel and the sdist in dist/
+	$(BIN)/python -m hatchling build
+
+docs: $(VENV)/.docs ## Make a site of the documentation in ./site/, and fail if a link leads nowhere
+	$(BIN)/python tools/site.py
+
 bench: $(VENV)/.test .venv-bench/.done .venv-bench-aps4/.done ## Measure speed and memory beside floors and others; write benchmarks/RESULTS.md
 	$(BIN)/python benchmarks/run.py --write
 
@@ -62,8 +73,8 @@ bench-quick: $(VENV)/.test .venv-bench/.done .venv-bench-aps4/.done ## Measure l
 bench-check: $(VENV)/.test ## Fail if a ratio to a floor is worse than half of its target
 	$(BIN)/python benchmarks/check.py
 
-clean: ## Remove the virtual environments and caches (never the data)
-	rm -rf $(VENV) .venv-bench .venv-bench-aps4 .bench .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+clean: ## Remove the virtual environments, what was built and caches (never the data)
+	rm -rf $(VENV) .venv-bench .venv-bench-aps4 .bench build dist site .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help run test prove-timetable simulate-many lint format bench bench-quick bench-check clean
+.PHONY: help run test prove-timetable simulate-many lint format docs dist bench bench-quick bench-check clean

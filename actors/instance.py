@@ -7,7 +7,7 @@ The outcome is what the body did; the report is committed before anybody is told
 import threading
 from contextlib import suppress
 from math import inf
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import msgspec
@@ -16,6 +16,7 @@ from attrs import define, field
 
 from actors.leaks import close_leaks, leaves_open
 from actors.messages import Order
+from actors.spans import begin_attempt, end_attempt
 from callsheet.capture import MAX_LINE, Pieces, current_pen
 from callsheet.clock import Clock
 from callsheet.instants import SECOND, to_datetime
@@ -26,6 +27,9 @@ from callsheet.tasks.text import safe_text
 from callsheet.workers import BodyFailed, Job, Pool, Worker, home_of
 from storage.journal.commands import Command, EndInstance, KeepLog, KeepOutput
 from storage.journal.facts import InstanceStarted
+
+if TYPE_CHECKING:
+    from callsheet.tracing import Span, Tracing
 
 MAX_NOTE = 500  # characters of a note of progress
 
@@ -53,6 +57,7 @@ class Live:
     progress: tuple[float, float | None, str] | None = None
     trio_task: trio.lowlevel.Task | None = None
     worker: Worker | None = None  # the process that the body runs in, if that is another one
+    span: "Span | None" = None
 
     @property
     def deadline(self) -> float:
@@ -63,6 +68,8 @@ class Live:
 
 class InstancePen:
     """Writes what one instance says: outputs wait for room in the bus, lines of log never do."""
+
+    __slots__ = ("_bus", "_clock", "_held", "_lines", "_live", "_lock", "_over", "_pieces", "_room", "_token")
 
     def __init__(self, live: Live, bus: trio.MemorySendChannel[Order], clock: Clock, max_log_bytes: int) -> None:
         self._live = live
@@ -177,7 +184,12 @@ def _in_loop(token: trio.lowlevel.TrioToken) -> bool:
 
 
 async def perform(
-    live: Live, task: Task[Any, Any], bus: trio.MemorySendChannel[Order], clock: Clock, workers: Pool | None = None
+    live: Live,
+    task: Task[Any, Any],
+    bus: trio.MemorySendChannel[Order],
+    clock: Clock,
+    workers: Pool | None = None,
+    tracing: "Tracing | None" = None,
 ) -> None:
     """Run one instance from its start to its report; without `workers` isolated bodies run here, too."""
     run = live.run
@@ -187,6 +199,8 @@ async def perform(
     began, live.started_at = trio.current_time(), clock.now()
     if run.timeout is not None:
         live.scope.deadline = began + run.timeout / SECOND
+    if tracing is not None:
+        live.span = begin_attempt(tracing, run, live.started_at)
     state, error = await _guarded(live, task, pen, workers)
     if leaves_open(live.trio_task):
         left_open = await close_leaks(live.trio_task)
@@ -202,6 +216,8 @@ async def perform(
         state=state if outcome == "succeeded" else None,
         may_retry=_may_retry(task, error),
     )
+    if live.span is not None:
+        end_attempt(live.span, report)
     error = None  # a traceback kept alive would keep all that the task held alive
     current_pen.set(None)
     if not pen.reported(report):
@@ -236,7 +252,8 @@ async def _elsewhere(live: Live, task: Task[Any, Any], pen: InstancePen, workers
     async with workers.worker() as live.worker:
         try:
             left = live.scope.deadline - trio.current_time()
-            job = Job(module, file, task.name, run.input, run.state, run.id, run.attempt, run.due_at, left)
+            trace = None if live.span is None else live.span.traceparent
+            job = Job(module, file, task.name, run.input, run.state, run.id, run.attempt, run.due_at, left, trace)
             return await live.worker.run(job, pen)
         finally:
             live.worker = None

@@ -9,7 +9,8 @@ from typing import Any
 
 import msgspec
 import trio
-from attrs import asdict, define, field
+from attrs import define, field
+from msgspec.structs import asdict
 
 from actors.inbox import order
 from actors.messages import Order

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from uuid import UUID
 
 import trio
-from attrs import frozen
+from msgspec import Struct
 
 from storage.journal.commands import Command
 from storage.journal.facts import Fact
@@ -16,23 +16,20 @@ from storage.journal.journal import Verdict
 from storage.records import EventRecord, WebhookRecord
 
 
-@frozen
-class Order:
+class Order(Struct, frozen=True):
     """Command: write this down; the verdict goes to `reply_to` once it is committed or refused."""
 
     command: Command
     reply_to: trio.MemorySendChannel[Verdict] | None = None
 
 
-@frozen
-class Told:
+class Told(Struct, frozen=True):
     """Event: these facts were committed, in this order."""
 
     facts: tuple[Fact, ...]
 
 
-@frozen
-class Sighting:
+class Sighting(Struct, frozen=True):
     """An instance in the directory: since when its body runs (instant), and its latest progress."""
 
     started_at: int | None
@@ -40,61 +37,53 @@ class Sighting:
     progress: tuple[float, float | None, str] | None = None
 
 
-@frozen
-class WhereIs:
+class WhereIs(Struct, frozen=True):
     """Question: is this instance running here? None: it is not."""
 
     instance: UUID
     reply_to: trio.MemorySendChannel[Sighting | None]
 
 
-@frozen
-class StackOf:
+class StackOf(Struct, frozen=True):
     """Question: where does this instance stand in its code? None: it is not running here."""
 
     instance: UUID
     reply_to: trio.MemorySendChannel[list[str] | None]
 
 
-@frozen
-class Census:
+class Census(Struct, frozen=True):
     """Question: which instances are in the directory, and which of those are stuck?"""
 
     reply_to: trio.MemorySendChannel["Present"]
 
 
-@frozen
-class Present:
+class Present(Struct, frozen=True):
     """The answer to Census."""
 
     running: tuple[UUID, ...]
     stuck: tuple[UUID, ...]
 
 
-@frozen
-class RollCall:
+class RollCall(Struct, frozen=True):
     """Question: how many instances of each task are in the directory, and how many of all are stuck?"""
 
     reply_to: trio.MemorySendChannel["Attendance"]
 
 
-@frozen
-class Attendance:
+class Attendance(Struct, frozen=True):
     """The answer to RollCall."""
 
     running: Mapping[str, int]
     stuck: int
 
 
-@frozen
-class WhenIdle:
+class WhenIdle(Struct, frozen=True):
     """Question: answered True as soon as nothing runs here any more."""
 
     reply_to: trio.MemorySendChannel[bool]
 
 
-@frozen
-class InterruptAll:
+class InterruptAll(Struct, frozen=True):
     """Command: the service stops; cancel whatever runs, its outcome is `interrupted`."""
 
     reason: str
@@ -103,21 +92,18 @@ class InterruptAll:
 TipmanMessage = Told | WhereIs | StackOf | Census | RollCall | WhenIdle | InterruptAll
 
 
-@frozen
-class Nudge:
+class Nudge(Struct, frozen=True):
     """Event: something may be due earlier than you think."""
 
 
-@frozen
-class Frame:
+class Frame(Struct, frozen=True):
     """One event, encoded once for all who read."""
 
     event: EventRecord
     sse: bytes
 
 
-@frozen
-class Chunk:
+class Chunk(Struct, frozen=True):
     """Event: these came after `after`, in order, up to `upto`; `pieces` are all their frames, in sendable sizes.
 
     After the `last` one nothing comes: the service stops.
@@ -130,8 +116,7 @@ class Chunk:
     last: bool = False
 
 
-@frozen
-class Follow:
+class Follow(Struct, frozen=True):
     """Question: send me all events from here on; answered with the id that they come after.
 
     Whoever does not take them in time is hung up on, and may ask again.
@@ -141,8 +126,7 @@ class Follow:
     reply_to: trio.MemorySendChannel[int]
 
 
-@frozen
-class FollowInstance:
+class FollowInstance(Struct, frozen=True):
     """Question: nudge me whenever this instance has said something or ended; answered True once that holds."""
 
     instance: UUID
@@ -150,8 +134,7 @@ class FollowInstance:
     reply_to: trio.MemorySendChannel[bool]
 
 
-@frozen
-class LastCall:
+class LastCall(Struct, frozen=True):
     """Question: the service stops; answered True once all followers have what there is, and were hung up on."""
 
     reply_to: trio.MemorySendChannel[bool]
@@ -160,8 +143,7 @@ class LastCall:
 FeedMessage = Follow | FollowInstance | LastCall
 
 
-@frozen
-class Tried:
+class Tried(Struct, frozen=True):
     """How one attempt to deliver a message went: a status if there was an answer, an error if it was no success."""
 
     status: int | None
@@ -169,8 +151,7 @@ class Tried:
     error: str | None
 
 
-@frozen
-class TryWebhook:
+class TryWebhook(Struct, frozen=True):
     """Question: send a test message to this webhook now; how did it go?"""
 
     webhook: WebhookRecord

@@ -14,6 +14,9 @@ from callsheet.figures import LONG, SHORT, SIZES, Histogram
 from callsheet.instants import SECOND
 from storage.journal.facts import DueOmitted, Fact, InstanceEnded, InstanceStarted, NodeSaid
 
+MOST_TASKS = 200  # that have series of their own: 60 each, and a scrape of 10,000 takes a quarter of a second
+OTHERS = "(others)"  # the label of all further ones; no task can be called that
+
 
 def _by_task(bounds: tuple[float, ...]) -> defaultdict[str, Histogram]:
     return defaultdict(partial(Histogram, bounds))
@@ -24,6 +27,7 @@ class Meter:
     """Counts since the start of the process."""
 
     facts: Counter[str] = field(factory=Counter)  # by type
+    tasks: set[str] = field(factory=set)  # those that are labels
     started: Counter[tuple[str, str]] = field(factory=Counter)  # task, cause
     ended: Counter[tuple[str, str]] = field(factory=Counter)  # task, outcome
     omitted: Counter[tuple[str, str]] = field(factory=Counter)  # fate, reason
@@ -52,22 +56,31 @@ class Meter:
             else:
                 self.facts[kind.type] += len(found)
 
+    def label(self, task: str) -> str:
+        """Return the label of a task."""
+        if task not in self.tasks:
+            if len(self.tasks) >= MOST_TASKS:
+                return OTHERS
+            self.tasks.add(task)
+        return task
+
     def _take_starts(self, starts: list[InstanceStarted]) -> None:
-        self.started.update([(one.task, one.cause) for one in starts])
+        self.started.update([(self.label(one.task), one.cause) for one in starts])
         for one in starts:
             if one.due_at is not None and one.cause == "schedule":
-                self.lateness[one.task].add(max(one.started_at - one.due_at, 0) / SECOND)
+                self.lateness[self.label(one.task)].add(max(one.started_at - one.due_at, 0) / SECOND)
 
     def _take_ends(self, ends: list[InstanceEnded]) -> None:
-        self.ended.update([(one.task, one.outcome) for one in ends])
+        self.ended.update([(self.label(one.task), one.outcome) for one in ends])
         for one in ends:
             if one.outcome != "lost":  # of which nobody knows when it ended
-                self.durations[one.task].add(one.seconds)
+                self.durations[self.label(one.task)].add(one.seconds)
 
     def copy(self) -> "Meter":
         """Return a copy that no longer changes, to be read in a thread."""
         return Meter(
             self.facts.copy(),
+            self.tasks.copy(),
             self.started.copy(),
             self.ended.copy(),
             self.omitted.copy(),

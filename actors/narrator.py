@@ -1,5 +1,6 @@
 """The narrator: one plain line per start, end and omission, for whoever watches the terminal."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 
 import msgspec
@@ -37,10 +38,8 @@ def _lines(facts: tuple[Fact, ...]) -> Iterator[str]:
 
 
 def _sum(facts: tuple[Fact, ...]) -> str:
-    started = sum(isinstance(fact, InstanceStarted) for fact in facts)
-    ended = sum(isinstance(fact, InstanceEnded) for fact in facts)
-    omitted = sum(isinstance(fact, DueOmitted) for fact in facts)
-    return f"...      {started} started, {ended} ended, {omitted} omitted"
+    kinds = Counter(map(type, facts))
+    return f"...      {kinds[InstanceStarted]} started, {kinds[InstanceEnded]} ended, {kinds[DueOmitted]} omitted"
 
 
 def _line(fact: Fact) -> str:

@@ -5,6 +5,7 @@ waits are short slices, and a clock that jumps is noticed at the next look.
 """
 
 import logging
+from collections.abc import Awaitable, Callable
 from math import inf
 
 import msgspec
@@ -20,11 +21,14 @@ from callsheet.logs import told
 from storage.journal.commands import Claim, KeepEvent
 from storage.journal.facts import Looked
 
+Doze = Callable[[float], Awaitable[object]]
+
 log = logging.getLogger("callsheet.scheduler")
 
 LONGEST_WAIT = 30.0  # seconds: a clock that was set is noticed after this, at the latest
 JUMP = 2 * SECOND  # a difference between wall clock and monotonic clock that is no drift any more
 PAUSE = 0.5  # seconds between two looks while the database does not answer
+MOMENT = 0.002  # seconds before a due time in which no nudge is heard; a nudge that comes then waits so long
 OUTAGE = 2.0  # seconds: a longer silence of the database is downtime
 
 
@@ -63,13 +67,23 @@ async def scheduler(
     clock: Clock,
     awake_since: int,
     longest_wait: float = LONGEST_WAIT,
+    doze: Doze | None = None,
 ) -> None:
-    """Claim what is due, for ever; nudges make it look at once, and `longest_wait` seconds are its longest sleep."""
+    """Claim what is due, for ever; nudges make it look at once, and `longest_wait` seconds are its longest sleep.
+
+    `doze` sleeps the last moment before a due time, where that can be done more precisely than by the event loop.
+    """
     watch = Watch.begin(clock)
     watch.awake_since = awake_since
     while True:
         looked = await _look(bus, watch)
-        await _wait(nudges, looked.next_fire, clock, longest_wait)
+        moment = 0.0 if doze is None else MOMENT
+        left = _left(looked.next_fire, clock, longest_wait) - moment
+        if left > 0 and await _nudged(nudges, left):
+            continue
+        left = _left(looked.next_fire, clock, moment)
+        if left > 0 and doze is not None:
+            await doze(left)
 
 
 async def _look(bus: trio.MemorySendChannel[Order], watch: Watch) -> Looked:
@@ -87,12 +101,16 @@ async def _look(bus: trio.MemorySendChannel[Order], watch: Watch) -> Looked:
             return looked
 
 
-async def _wait(nudges: trio.MemoryReceiveChannel[Nudge], until: int | None, clock: Clock, longest_wait: float) -> None:
-    left = longest_wait if until is None else min((until - clock.now()) / SECOND, longest_wait)
-    if left <= 0:
-        return
-    with trio.move_on_after(left):
+def _left(until: int | None, clock: Clock, longest_wait: float) -> float:
+    return longest_wait if until is None else min((until - clock.now()) / SECOND, longest_wait)
+
+
+async def _nudged(nudges: trio.MemoryReceiveChannel[Nudge], seconds: float) -> bool:
+    """Wait for a nudge, and tell whether one came."""
+    with trio.move_on_after(seconds):
         await nudges.receive()
+        return True
+    return False
 
 
 async def _report_jump(watch: Watch, bus: trio.MemorySendChannel[Order]) -> None:

@@ -18,7 +18,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from functools import partial
 from math import inf
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import trio
 from attrs import define, field, frozen
@@ -50,12 +50,16 @@ from callsheet.errors import GaveUp, Unavailable
 from callsheet.logs import told
 from callsheet.retention import Keep
 from callsheet.tasks import Task
+from callsheet.timer import Timer
 from callsheet.workers import Pool
 from storage.database import Database
 from storage.door import Door
 from storage.journal.commands import Drain, Recover, StopNode
 from storage.journal.facts import Fact
 from storage.journal.journal import Journal
+
+if TYPE_CHECKING:
+    from callsheet.tracing import Tracing
 
 log = logging.getLogger("callsheet.supervisor")
 
@@ -64,6 +68,7 @@ TIPMAN_ROOM = 100  # batches of facts and questions
 NARRATOR_ROOM = 100  # batches of facts; what does not fit is not shown
 FEED_ROOM = 1_000  # who want to follow
 WEBHOOKS_ROOM = 20  # who want to try one
+RESTARTED = ("scheduler", "narrator", "feed", "webhooks", "janitor", "auditor")  # when they crash
 
 
 @frozen
@@ -125,11 +130,13 @@ async def engine(
     rules: Rules,
     write: Callable[[str], object] | None,
     *,
+    tracing: "Tracing | None" = None,
     task_status: trio.TaskStatus[Engine] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Run the whole tree until it is told to stop; GaveUp when a part of it fails for good.
 
-    `write` shows lines to people (None: nobody watches). Started, it has settled what an earlier boot left behind.
+    `write` shows lines to people (None: nobody watches), `tracing` makes a span of each attempt. Started, it has
+    settled what an earlier boot left behind.
     """
     to_bus, bus_inbox = trio.open_memory_channel[Order](BUS_ROOM)
     to_tipman, tipman_inbox = trio.open_memory_channel[TipmanMessage](TIPMAN_ROOM)
@@ -141,6 +148,7 @@ async def engine(
     wake_webhooks, webhooks_nudges = trio.open_memory_channel[Nudge](1)
     shared, followed = Engine(to_bus, to_tipman, to_scheduler, to_feed, to_webhooks, Health()), Followed()
     shared.queues = {"bus": to_bus, "tipman": to_tipman, "scheduler": to_scheduler, "narrator": to_narrator}
+    shared.queues |= {"feed": to_feed, "webhooks": to_webhooks}
     read, watchers = partial(_read, door, journal), (wake_feed, wake_webhooks)
     async with trio.open_nursery() as tree:
         about = (shared.health, shared.meter, shared.listeners, watchers, followed)
@@ -148,7 +156,7 @@ async def engine(
         tree.start_soon(_part, shared, partial(bus, writer))
         # A process knows real time only: on a clock that jumps, isolated tasks run in this one, as in `run`.
         workers = None if isinstance(clock, VirtualClock) else Pool()
-        directory = Tipman(tipman_inbox, to_bus, tasks, clock, rules.cleanup_timeout, workers)
+        directory = Tipman(tipman_inbox, to_bus, tasks, clock, rules.cleanup_timeout, workers, tracing)
         tree.start_soon(_part, shared, partial(tipman, directory))
         if write is not None:
             show = partial(narrator, facts, write)
@@ -159,7 +167,8 @@ async def engine(
         if rules.tells_webhooks:
             _open(tree, shared, "webhooks", webhooks_inbox, partial(webhooks, sender))
         planner = trio.CancelScope()
-        look = partial(scheduler, nudges, to_bus, clock, clock.now(), rules.longest_wait)
+        doze = None if isinstance(clock, VirtualClock) else Timer().sleep
+        look = partial(scheduler, nudges, to_bus, clock, clock.now(), rules.longest_wait, doze)
         tree.start_soon(_part, shared, partial(_within, planner, look, shared.meter))
         _keep_house(tree, shared, journal.database, door, clock, rules)
         shared.ready = True
@@ -174,9 +183,10 @@ def _keep_house(tree: trio.Nursery, shared: Engine, database: Database, door: Do
     """Start those who end by themselves once the engine is told to stop."""
     every = max(rules.housekeeping, rules.longest_wait)
     sweep = Janitor(shared.bus, door, database, clock, rules.keep, shared.stop, every)
-    tree.start_soon(_part, shared, partial(restarted, "janitor", partial(janitor, sweep)))
+    count = shared.meter.restarts
+    tree.start_soon(_part, shared, partial(restarted, "janitor", partial(janitor, sweep), count=count))
     check = Auditor(shared.bus, door, database, shared.stop, shared.audit, every)
-    tree.start_soon(_part, shared, partial(restarted, "auditor", partial(auditor, check)))
+    tree.start_soon(_part, shared, partial(restarted, "auditor", partial(auditor, check), count=count))
 
 
 async def _part(shared: Engine, actor: Callable[[], Awaitable[None]]) -> None:

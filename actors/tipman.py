@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
 from math import inf
-from typing import Any, assert_never
+from typing import TYPE_CHECKING, Any, assert_never
 from uuid import UUID
 
 import trio
@@ -39,6 +39,9 @@ from callsheet.workers import Pool, Worker
 from storage.journal.commands import EndInstance, MarkStuck
 from storage.journal.facts import CancelRequested, Fact, InstanceEnded, InstanceStarted
 
+if TYPE_CHECKING:
+    from callsheet.tracing import Tracing
+
 log = logging.getLogger("callsheet.tipman")
 
 LEFT_OVER = 4096
@@ -55,6 +58,7 @@ class Tipman:
     clock: Clock
     cleanup_timeout: float
     workers: Pool | None = None  # None: isolated tasks run in this process, too
+    tracing: "Tracing | None" = None
     directory: dict[UUID, Live] = field(factory=dict)
     _asked_when_idle: list[trio.MemorySendChannel[bool]] = field(factory=list)
     _ends: list[tuple[float, UUID]] = field(factory=list)  # a heap: by when each must have ended
@@ -130,7 +134,7 @@ async def _perform(own: Tipman, live: Live) -> None:
     if live.run.timeout is not None:
         _expect_end(own, trio.current_time() + live.run.timeout / 1_000_000, live)
     try:
-        await perform(live, own.tasks[live.run.task], own.bus, own.clock, own.workers)
+        await perform(live, own.tasks[live.run.task], own.bus, own.clock, own.workers, own.tracing)
     except trio.Cancelled:
         raise
     except BaseException:

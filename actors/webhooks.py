@@ -23,7 +23,8 @@ from callsheet.clock import Clock
 from callsheet.errors import CallsheetError, Unavailable
 from callsheet.instants import SECOND, format_instant
 from callsheet.logs import told
-from callsheet.subscriptions import BACKOFF, cloud_event, signed, takes
+from callsheet.signing import signed
+from callsheet.subscriptions import BACKOFF, cloud_event, takes
 from storage.journal.commands import Command
 from storage.journal.hook_commands import EndDelivery, Plan, PlanDeliveries, PostponeDelivery
 from storage.queries.events import Wanted, read_events

@@ -84,6 +84,12 @@ class ScheduleDocument(Struct, kw_only=True, forbid_unknown_fields=True):
     tags: Tags | UnsetType = UNSET
 
 
+class ScheduleBatch(Struct, forbid_unknown_fields=True):
+    """Schedules to create, all or none."""
+
+    items: Annotated[list[ScheduleDocument], Meta(min_length=1, max_length=MOST_STARTS)]
+
+
 class SchedulePatch(Struct, kw_only=True, forbid_unknown_fields=True):
     """A JSON merge patch of a schedule: null takes a field back to its default."""
 

@@ -4,8 +4,8 @@ import io
 import logging
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from contextvars import ContextVar
 from typing import Protocol, TextIO
 
@@ -25,6 +25,8 @@ class Pen(Protocol):
 class Pieces:
     """Puts together the lines that `print` writes in pieces, for each level and thread apart."""
 
+    __slots__ = ("_begun", "_longest")
+
     def __init__(self, longest: int) -> None:
         """`longest` is the number of characters from which on a line is broken."""
         self._longest = longest
@@ -40,6 +42,8 @@ class Pieces:
 
     def rest(self) -> list[tuple[str, str]]:
         """Return level and text of the lines that were begun and never ended."""
+        if not self._begun:  # as nearly always
+            return []
         begun, self._begun = self._begun, {}
         return [(level, text.rstrip()) for (level, _), text in begun.items() if text.strip()]
 
@@ -103,16 +107,57 @@ class _Stream(io.TextIOBase):
 
 @contextmanager
 def captured() -> Iterator[None]:
-    """Route print and logging of tasks into their logs for as long as the context lasts."""
+    """Route print and logging of tasks into their logs for as long as the context lasts, from the level `info` on."""
+    with _routed(), _lowered():
+        yield
+
+
+@contextmanager
+def _routed() -> Iterator[None]:
     handler, root = _Handler(), logging.getLogger()
     handler.setFormatter(logging.Formatter("%(name)s: %(message)s"))
-    before, level = (sys.stdout, sys.stderr), root.level
+    before = sys.stdout, sys.stderr
     root.addHandler(handler)
-    root.setLevel(min(level or logging.INFO, logging.INFO))  # or `info` would never get as far as the handler
     sys.stdout, sys.stderr = _Stream(sys.stdout, "print"), _Stream(sys.stderr, "stderr")
     try:
         yield
     finally:
         sys.stdout, sys.stderr = before
-        root.setLevel(level)
         root.removeHandler(handler)
+
+
+@contextmanager
+def _lowered() -> Iterator[None]:
+    root = logging.getLogger()
+    level = root.level
+    root.setLevel(min(level or logging.INFO, logging.INFO))  # or `info` would never get as far as the handler
+    try:
+        yield
+    finally:
+        root.setLevel(level)
+
+
+class _Shared:
+    """A context that several may be in at once, and that is entered once: what it changes is one for the process."""
+
+    def __init__(self, make: Callable[[], AbstractContextManager[None]]) -> None:
+        self._make = make
+        self._lock = threading.Lock()
+        self._users = 0
+        self._stack = ExitStack()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            self._users += 1
+            if self._users == 1:
+                self._stack.enter_context(self._make())
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._users -= 1
+            if self._users == 0:
+                self._stack.close()
+
+
+routed, lowered = _Shared(_routed), _Shared(_lowered)
+"""The two halves of `captured`, for engines in a program that they share with others."""

@@ -7,30 +7,39 @@ from collections.abc import Container, Sequence
 from callsheet import __version__
 from callsheet import commands as others
 from callsheet.errors import RefusedToStart
+from callsheet.first_process import step_aside
 from callsheet.logs import FORMATS, LEVELS
 from callsheet.settings import DEFAULT_DATABASE, RUN_WORKER
 from callsheet.settings_file import load_settings
+from callsheet.strangers import load_service
 from callsheet.timetable.zones import tzdata_version
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code; of `serve`: 0 stopped as told, 78 refused to start, 70 gave up."""
     given = sys.argv[1:] if arguments is None else list(arguments)
+    try:
+        return _run(given)
+    except KeyboardInterrupt:  # while a command was being loaded: what it does hears of it by itself
+        return others.INTERRUPTED
+
+
+def _run(given: list[str]) -> int:
     if given[:1] == [RUN_WORKER]:
         return _work(given[1:])
     parser = _parser([word for word in given if not word.startswith("-")][:1])
     parsed, rest = parser.parse_known_args(given)
-    others.take_rest(parser, parsed, rest)
+    others.take_rest(parser, given, parsed, rest)
     flags = vars(parsed)
     if flags.pop("command") != "serve":
         return int(parsed.run(parsed))
     try:
         settings = load_settings(flags).settings
+        step_aside()
+        serve = load_service()
     except RefusedToStart as error:
         print(f"callsheet: {error}", file=sys.stderr)
         return 78
-    from callsheet.service import serve  # noqa: PLC0415 - half a second of imports that --help does not need
-
     return serve(settings)
 
 
@@ -43,7 +52,7 @@ def _work(arguments: list[str]) -> int:
 
 
 def _parser(wanted: Container[str] = ()) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="callsheet", description="A scheduler service for typed Python tasks.")
+    parser = others.Parser(prog="callsheet", description="A scheduler service for typed Python tasks.")
     parser.add_argument("--version", action="version", version=f"callsheet {__version__} (tzdata {tzdata_version()})")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     serve = commands.add_parser(
@@ -55,7 +64,7 @@ def _parser(wanted: Container[str] = ()) -> argparse.ArgumentParser:
     serve.add_argument("--port", help="port to listen on; 0 picks a free one (8080)")
     serve.add_argument("--database", metavar="URL", help=f"sqlite:///PATH or postgresql://… ({DEFAULT_DATABASE})")
     serve.add_argument(
-        "--tasks", action="append", metavar="MODULE|FILE", help="where your tasks are; may be given again"
+        "--tasks", action="append", metavar="MODULE|FILE|FOLDER", help="where your tasks are; may be given again"
     )
     serve.add_argument("--demo", action="store_true", default=None, help="add three schedules to look at")
     serve.add_argument("--drain", metavar="20s", help="how long running tasks may finish when it stops (20s)")
@@ -83,6 +92,9 @@ def _parser(wanted: Container[str] = ()) -> argparse.ArgumentParser:
     serve.add_argument("--api-key-file", metavar="FILE", help="a file that holds the API key of an admin")
     serve.add_argument(
         "--rate-limit", metavar="N/s", help="requests a second of one caller, or off (2500/s, and twice that at once)"
+    )
+    serve.add_argument(
+        "--otel", action="store_true", default=None, help="send spans to OpenTelemetry (OTEL_… variables)"
     )
     serve.add_argument("--config", metavar="FILE", help="file of settings (callsheet.toml, if there is one)")
     others.register(commands, serve, wanted)

@@ -6,7 +6,7 @@ Each due time up to now ends as exactly one of a run or an omission, and the sch
 from collections.abc import Iterable
 from hashlib import blake2b
 
-from attrs import field, frozen
+from msgspec import Struct, field
 
 from callsheet.timetable import After, At, Plan, count_due, last_due, next_due, trigger_of
 
@@ -14,8 +14,7 @@ MOST_CAUGHT_UP = 100
 """How many due times `catch_up: all` makes up for at most, the latest ones."""
 
 
-@frozen
-class Planned:
+class Planned(Struct, frozen=True):
     """A schedule as the claim sees it: `due` is its next due time, the rest its policies (durations)."""
 
     id: str
@@ -32,8 +31,7 @@ class Planned:
     runs_left: int | None = None  # of max_runs
 
 
-@frozen
-class Omitted:
+class Omitted(Struct, frozen=True):
     """Due times from `first` to `last`, `count` of them, that start nothing."""
 
     fate: str
@@ -43,8 +41,7 @@ class Omitted:
     count: int
 
 
-@frozen
-class Decision:
+class Decision(Struct, frozen=True):
     """The due times to run and what is omitted, both in order of time, and where the schedule stands then.
 
     `in_turn`: the runs wait until no other instance of the schedule is unfinished; `replace`: those are cancelled.
@@ -54,7 +51,7 @@ class Decision:
     last: int
     next: int | None
     next_fire: int | None
-    omitted: list[Omitted] = field(factory=list)
+    omitted: list[Omitted] = field(default_factory=list)
     in_turn: bool = False
     replace: bool = False
 
@@ -95,8 +92,7 @@ def standing(plan: Plan, following: int | None, runs_left: int | None) -> str:
     return "finished" if following is None and not isinstance(trigger_of(plan), After) else "active"
 
 
-@frozen
-class Position:
+class Position(Struct, frozen=True):
     """Where a schedule stands: its state, `active` or `finished`, its next due time and when that is to fire."""
 
     state: str

@@ -23,7 +23,14 @@ SCHEDULE_MOVES: Final[dict[str, tuple[str, ...]]] = {
     "deleted": ("active",),  # the same id may be created again
 }
 
-FATES: Final = ("skipped", "missed", "dropped", "rejected")  # of an omission
+# the fates of an omission, and the reasons that each may have
+OMISSIONS: Final[dict[str, tuple[str, ...]]] = {
+    "skipped": ("overlap", "queue_full", "requested"),
+    "missed": ("downtime", "late"),
+    "dropped": ("paused", "resumed", "updated", "deleted"),
+    "rejected": ("task_missing", "input_invalid", "trigger_failed"),
+}
+FATES: Final = tuple(OMISSIONS)
 CAUSES: Final = ("schedule", "manual", "retry", "rerun", "after", "create", "backfill")  # of an instance
 
 RETRIED: Final = ("failed", "timed_out")

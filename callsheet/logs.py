@@ -12,7 +12,9 @@ from typing import Any
 LEVELS = ("debug", "info", "warning", "error")
 FORMATS = ("auto", "console", "json")
 
-_OURS, _THEIRS = ("callsheet",), ("hypercorn.error", "quart.app")
+_OURS, _THEIRS = ("callsheet",), ("hypercorn.error", "quart.app", "opentelemetry")
+_SELDOM = 60.0  # seconds between two lines that say the same of a collector, which may be dead for days
+_MOST_SAID = 100  # different ones that are remembered
 
 
 def told(event: str, **fields: object) -> dict[str, Any]:
@@ -54,9 +56,30 @@ class Json(logging.Formatter):
         return json.dumps(line | self._bound | {k: v for k, v in _fields(record).items() if k not in line}, default=str)
 
 
+class Seldom(logging.Filter):
+    """Lets a line of OpenTelemetry's through, and then for a while none that says the same."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._said: dict[str, float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Tell whether the line is let through."""
+        if not record.name.startswith("opentelemetry"):
+            return True
+        sentence = f"{record.name} {record.msg}"  # without its details
+        if record.created < self._said.get(sentence, 0.0) + _SELDOM:
+            return False
+        if len(self._said) >= _MOST_SAID:
+            self._said.clear()
+        self._said[sentence] = record.created
+        return True
+
+
 def configure(log_format: str, level: str = "info", *, access_log: bool = False, node: str | None = None) -> None:
     """Send our log lines to standard error; what tasks log goes to their instances instead."""
     handler = logging.StreamHandler(sys.stderr)
+    handler.addFilter(Seldom())
     plain = log_format == "console" or (log_format == "auto" and sys.stderr.isatty())
     handler.setFormatter(Console() if plain else Json(node))
     for name in _OURS + _THEIRS:

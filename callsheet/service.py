@@ -7,38 +7,31 @@ import resource
 import socket
 from contextlib import suppress
 from functools import partial
-from uuid import UUID
+from typing import TYPE_CHECKING
 
-import msgspec
 import trio
 from attrs import frozen
 
-import actors
 import callsheet
-import storage
-import web
-from actors.messages import Order
 from actors.supervisor import Engine, Rules, engine
 from callsheet import demo, logs
 from callsheet.builtin import addresses
 from callsheet.capture import captured
-from callsheet.clock import Clock, WallClock
+from callsheet.clock import WallClock
 from callsheet.console import Console, Opening, unblocked
-from callsheet.errors import GaveUp, RefusedToStart
+from callsheet.errors import GaveUp, NotYet, RefusedToStart
 from callsheet.forks import close_in_children
-from callsheet.ids import IdMaker
 from callsheet.logs import told
+from callsheet.node import Node, open_node, report_block
 from callsheet.retention import Keep
 from callsheet.settings import Settings, secret_of
 from callsheet.tasks import Registry
 from callsheet.watchdog import STOPS, Watchdog
-from storage.database import Database, NodeIdentity, may_exist, open_database, this_node
-from storage.door import Door, ThreadDoor
-from storage.journal.commands import KeepEvent
-from storage.journal.journal import Journal
+from storage.database import may_exist
 from storage.queries.schedules import count_schedules
 from storage.queries.tokens import standing_tokens
 from web.app import create_app
+from web.express import Express
 from web.gate import Gate
 from web.guard import check_bind
 from web.keyring import Keyring
@@ -46,6 +39,9 @@ from web.pace import Pace
 from web.site import Site, Streams
 from web.worker import Limits, listen, url_of
 from web.worker import serve as serve_http
+
+if TYPE_CHECKING:
+    from callsheet.tracing import Tracing
 
 log = logging.getLogger("callsheet.service")
 
@@ -62,15 +58,16 @@ def serve(settings: Settings) -> int:
     """Run the service until it is told to stop; return the exit code."""
     _calm_collector()
     _allow_files()
-    code = STOPPED
+    code, tracing = STOPPED, None
     with unblocked() as console:
         node = settings.node or socket.gethostname()
         logs.configure(settings.log_format, settings.log_level, access_log=settings.access_log, node=node)
         try:
+            tracing = _tracing(settings, node)
             with captured():
-                trio.run(_serve, settings, console)
+                trio.run(_serve, settings, console, tracing)
         except* RefusedToStart as group:
-            code = _complain(console, group, REFUSED)
+            code = _complain(console, group, GAVE_UP if group.subgroup(NotYet) else REFUSED)
         except* KeyboardInterrupt:
             code = STOPPED  # before the engine was up: there was nothing to drain
         except* GaveUp as group:
@@ -78,7 +75,22 @@ def serve(settings: Settings) -> int:
         except* Exception as group:
             log.critical("the service failed", exc_info=group, extra=told("service.failed"))
             code = _complain(console, group, GAVE_UP)
+        if tracing is not None:
+            tracing.close()
     return code
+
+
+def _tracing(settings: Settings, node: str) -> "Tracing | None":
+    """Return what makes spans, if they are asked for: nothing of it is imported otherwise."""
+    if not settings.otel:
+        return None
+    try:
+        from callsheet.tracing import start_tracing  # noqa: PLC0415 - as it says
+    except ImportError as error:
+        raise RefusedToStart(f"--otel needs OpenTelemetry ({error}): pip install 'callsheet[otel]'.") from error
+    except Exception as error:  # it reads some of its variables while it is imported, and raises what it likes
+        raise RefusedToStart(f"--otel: OpenTelemetry refuses its variables: {error}.") from error
+    return start_tracing(node)
 
 
 def _calm_collector() -> None:
@@ -108,18 +120,13 @@ class Parts:
     """What one service is made of."""
 
     settings: Settings
-    database: Database
-    door: Door
-    journal: Journal
-    tasks: Registry
-    clock: Clock
-    node: NodeIdentity
+    node: Node
     console: Console
     gate: Gate
+    tracing: "Tracing | None"
 
 
-async def _serve(settings: Settings, console: Console) -> None:
-    _refuse_strangers()
+async def _serve(settings: Settings, console: Console, tracing: "Tracing | None") -> None:
     secret = secret_of(settings)
     check_bind(
         settings.host, insecure=settings.insecure_no_auth, keyed=secret is not None or may_exist(settings.database)
@@ -129,27 +136,20 @@ async def _serve(settings: Settings, console: Console) -> None:
     listeners = await listen(settings.host, settings.port)  # before anything is made on disk
     for listener in listeners:
         close_in_children(listener.socket)
-    clock, ids = WallClock(), IdMaker()
-    database = open_database(settings.database, clock.now())
-    database.db.disconnect()  # this thread's connection: from here on the door's threads have their own
-    door = ThreadDoor(readers=2 if database.dialect.name == "sqlite" else 3)
+    node = open_node(settings.database, tasks, WallClock(), settings.node, settings.max_running)
     try:
-        node = this_node(settings.node, ids.make(clock.now()))
-        journal = Journal(database, node, tasks, clock, ids, settings.max_running)
-        tokens = await door.read(standing_tokens, database)
+        tokens = await node.door.read(standing_tokens, node.database)
         keyring = Keyring.of(secret, tokens)
         check_bind(settings.host, insecure=settings.insecure_no_auth, keyed=keyring.needed)
-        await door.write(journal.register)
-        gate = Gate(keyring, _pace(settings))
-        await _run(Parts(settings, database, door, journal, tasks, clock, node, console, gate), rules, listeners)
+        await node.door.write(node.journal.register)
+        gate = Gate(keyring, pace_of(settings.rate_limit))
+        await _run(Parts(settings, node, console, gate, tracing), rules, listeners)
     finally:
-        door.close()
-        database.release()
+        node.close()
 
 
-def _pace(settings: Settings) -> Pace | None:
+def pace_of(rate: float | None) -> Pace | None:
     """Return the limit for each caller: after a pause it may send the requests of two seconds at once."""
-    rate = settings.rate_limit
     return None if rate is None else Pace(rate, max(round(2 * rate), 1))
 
 
@@ -171,26 +171,14 @@ async def _run(parts: Parts, allowed: list[addresses.Allow], listeners: list[tri
     rules = Rules(drain=settings.drain, last_cleanup=LAST_CLEANUP, keep=keep)
     async with trio.open_nursery() as nursery:
         opening = Opening(parts.console.say)
+        node = parts.node
         running: Engine = await nursery.start(
-            engine, parts.journal, parts.door, parts.tasks, parts.clock, rules, opening.say
+            partial(engine, tracing=parts.tracing), node.journal, node.door, node.tasks, node.clock, rules, opening.say
         )
-        dog = Watchdog(partial(_report_block, running.bus))
+        dog = Watchdog(partial(report_block, running.bus))
         dog.bound_the_end((settings.drain + AFTER_DRAIN, AFTER_DRAIN), partial(_last_words, parts.console))
-        site = Site(
-            running,
-            parts.database,
-            parts.door,
-            parts.tasks,
-            parts.clock,
-            parts.node.name,
-            dog.lag,
-            dog.lags,
-            max_running=settings.max_running,
-            streams=Streams(min(MOST_STREAMS, WEB_LIMITS.room // 2)),
-        )
-        app = create_app(site, insecure=settings.insecure_no_auth, gate=parts.gate)
-        open_web = partial(serve_http, app, listeners=listeners, limits=WEB_LIMITS, live=site.traffic.connections)
-        await nursery.start(partial(open_web, host="", port=0, shutdown=quit_web))
+        site = site_of(node, running, dog, settings.max_running, parts.tracing)
+        await nursery.start(open_web, site, parts.gate, listeners, quit_web, settings.insecure_no_auth)
         nursery.start_soon(_obey_signals, running, parts)
         nursery.start_soon(_fall_with, running, dog, parts.console)
         if settings.demo:
@@ -201,7 +189,44 @@ async def _run(parts: Parts, allowed: list[addresses.Allow], listeners: list[tri
         quit_web.set()
         await _leave(parts, running)
         nursery.cancel_scope.deadline = trio.current_time() + WEB_LIMITS.graceful_timeout + 0.1
+    if parts.tracing is not None:
+        parts.tracing.patience = min(parts.tracing.patience, dog.left())
     dog.close()
+
+
+def site_of(
+    node: Node, running: Engine, dog: Watchdog, max_running: int | None, tracing: "Tracing | None" = None
+) -> Site:
+    """Return what the web may use of a node and its engine."""
+    return Site(
+        running,
+        node.database,
+        node.door,
+        node.tasks,
+        node.clock,
+        node.identity.name,
+        dog.lag,
+        dog.lags,
+        max_running=max_running,
+        streams=Streams(min(MOST_STREAMS, WEB_LIMITS.room // 2)),
+        tracing=tracing,
+    )
+
+
+async def open_web(
+    site: Site,
+    gate: Gate,
+    listeners: list[trio.SocketListener],
+    shutdown: trio.Event,
+    insecure: bool = False,
+    *,
+    task_status: trio.TaskStatus[list[str]] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Serve a site until `shutdown`."""
+    app = create_app(site, insecure=insecure, gate=gate)
+    entry = Express(app, site, gate, insecure=insecure)
+    serving = partial(serve_http, entry, listeners=listeners, limits=WEB_LIMITS, live=site.traffic.connections)
+    await serving(host="", port=0, shutdown=shutdown, task_status=task_status)
 
 
 async def _leave(parts: Parts, running: Engine) -> None:
@@ -213,7 +238,10 @@ async def _leave(parts: Parts, running: Engine) -> None:
     names = "".join(f"  /v1/instances/{instance}\n" for instance in left[:20])
     parts.console.say(f"stopped; {len(left)} did not end and will be recorded as lost:\n{names}")
     await trio.sleep(WEB_LIMITS.graceful_timeout)
-    parts.door.close()
+    parts.node.door.close()
+    if parts.tracing is not None:
+        parts.tracing.patience = 0.1
+        parts.tracing.close()
     parts.console.finish()
     os._exit(STOPPED)
 
@@ -249,23 +277,14 @@ def _last_words(console: Console, holder: str | None) -> None:
     console.finish()
 
 
-def _report_block(bus: trio.MemorySendChannel[Order], instance: str | None, seconds: float, where: str) -> None:
-    data = msgspec.json.encode({"instance": instance, "seconds": round(seconds, 3), "where": where})
-    blamed = None if instance is None else UUID(instance.split()[0])  # "ID of TASK"
-    try:
-        bus.send_nowait(Order(KeepEvent("loop.blocked", data, blamed)))
-    except (trio.WouldBlock, trio.BrokenResourceError):
-        log.warning("no room for the event loop.blocked", extra=told("event.dropped", instance=instance))
-
-
 async def _greet(parts: Parts, running: Engine, url: str) -> None:
     """Say where we are, what we found and what is planned."""
-    counts = await parts.door.read(count_schedules, parts.database)
+    counts = await parts.node.door.read(count_schedules, parts.node.database)
     states = ", ".join(f"{count} {state}" for state, count in sorted(counts.items())) or "none yet"
     lines = [
         f"callsheet {callsheet.__version__} listens on {url}",
-        f"database   {parts.database.shown}",
-        f"tasks      {', '.join(sorted(parts.tasks))}",
+        f"database   {parts.node.database.shown}",
+        f"tasks      {', '.join(sorted(parts.node.tasks))}",
         f"schedules  {states}",
     ]
     if parts.gate.keyring.needed:
@@ -273,16 +292,6 @@ async def _greet(parts: Parts, running: Engine, url: str) -> None:
     if running.lost:
         lines.append(f"recovered  {running.lost} that an earlier run left unfinished are recorded as lost")
     parts.console.say("\n".join(lines) + "\n")
-
-
-def _refuse_strangers() -> None:
-    """Refuse to start when another distribution has put its own `web`, `actors` or `storage` over ours."""
-    for package in (web, actors, storage):
-        if getattr(package, "__version__", None) != callsheet.__version__:
-            raise RefusedToStart(
-                f"{package.__file__} is not callsheet's: another distribution overwrote it. "
-                "Install callsheet in an environment of its own."
-            )
 
 
 def load_tasks(settings: Settings) -> Registry:

@@ -41,6 +41,7 @@ class Settings:
     api_key: str | None = field(default=None, repr=False)
     api_key_file: str | None = None
     rate_limit: float | None = 2500.0  # requests a second for each caller; None: no limit
+    otel: bool = False
 
 
 def read_settings(
@@ -49,15 +50,20 @@ def read_settings(
     """Merge flags (None: not given) with the environment and a file; RefusedToStart names what is wrong."""
     given: dict[str, object] = {}
     for name in Settings.__annotations__:
-        variable = f"CALLSHEET_{name.upper()}"
-        value = flags.get(name)
-        if value is None and environment.get(variable):
-            value = environment[variable]
-        if value is None and file is not None:
-            value = file.get(name)
+        value, called = _given(name, flags, environment, file or {})
         if value is not None:
-            given[name] = _convert(name, value, variable)
+            given[name] = _convert(name, value, called)
     return Settings(**given)  # type: ignore[arg-type]
+
+
+def _given(
+    name: str, flags: Mapping[str, object], environment: Mapping[str, str], file: Mapping[str, object]
+) -> tuple[object, str]:
+    """Return the value of a setting, None when it is not given, and how it is called where that stands."""
+    flag, variable = "--" + name.replace("_", "-"), f"CALLSHEET_{name.upper()}"
+    if flags.get(name) is not None:
+        return flags[name], flag
+    return (environment[variable], variable) if environment.get(variable) else (file.get(name), name)
 
 
 def secret_of(settings: Settings) -> str | None:
@@ -77,12 +83,11 @@ def secret_of(settings: Settings) -> str | None:
         raise RefusedToStart(f"{source} {error}.") from None
 
 
-def _convert(name: str, value: object, variable: str) -> object:
+def _convert(name: str, value: object, called: str) -> object:
     try:
         return _CONVERTERS.get(name, str)(value)
     except ValueError as error:
-        flag = "--" + name.replace("_", "-")
-        raise RefusedToStart(f"{flag} ({variable}) {error}; it is {value!r}.") from None
+        raise RefusedToStart(f"{called} {error}; it is {value!r}.") from None
 
 
 def _port(value: object) -> int:
@@ -168,4 +173,5 @@ _CONVERTERS = {
     "keep_last": _kept_last,
     "keep_events": _kept_for,
     "rate_limit": _rate,
+    "otel": _flag,
 }

@@ -145,7 +145,8 @@ def _content(name: str, given: str) -> str:
     try:
         text = path.read_text().strip()
     except (OSError, ValueError) as error:
-        raise RefusedToStart(f"The file {path} with the setting {name} cannot be read: {error}.") from None
+        why = getattr(error, "strerror", None) or error
+        raise RefusedToStart(f"The file {path} with the setting {name} cannot be read: {why}.") from None
     if not text:
         raise RefusedToStart(f"The file {path} with the setting {name} is empty.")
     return text

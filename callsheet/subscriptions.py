@@ -1,15 +1,6 @@
-"""What a webhook subscribes to, how its messages look, and how they are signed: pure rules, by two public standards.
+"""What a webhook subscribes to, and how its messages look: pure rules. A message is a CloudEvent (1.0, JSON)."""
 
-A message is a CloudEvent (1.0, JSON); its signature is that of Standard Webhooks, so that the receiver's library knows
-both.
-"""
-
-import base64
-import binascii
-import hashlib
-import hmac
 import re
-import secrets
 from collections.abc import Mapping
 from typing import Any
 
@@ -20,7 +11,6 @@ WORDS = (*OUTCOMES, *FATES)
 EVERYTHING = "*"
 OWN = "webhook."  # events about webhooks go to none: a message that cannot be delivered must not make others
 BACKOFF = Retry(0, backoff="5s..1h")
-PREFIX = "whsec_"
 
 _NAME = re.compile(r"[a-z_]+\.([a-z_]+|\*)", re.ASCII)
 
@@ -40,35 +30,6 @@ def takes(names: tuple[str, ...], kind: str, data: Mapping[str, Any]) -> bool:
     word = {"instance.ended": "outcome", "due.omitted": "fate"}.get(kind)
     known = {EVERYTHING, kind, kind.partition(".")[0] + ".*"} | ({data.get(word)} if word else set())
     return not known.isdisjoint(names)
-
-
-def new_secret() -> str:
-    """Make up a secret."""
-    return PREFIX + base64.b64encode(secrets.token_bytes(32)).decode()
-
-
-def check_secret(value: object) -> str:
-    """Check a secret that somebody brings along: `whsec_` and 24 to 64 bytes in base64."""
-    if not isinstance(value, str) or not value.startswith(PREFIX) or not 24 <= len(_key(value)) <= 64:
-        raise ValueError(f"must be {PREFIX} and 24 to 64 random bytes in base64")
-    return value
-
-
-def _key(secret: str) -> bytes:
-    try:
-        return base64.b64decode(secret.removeprefix(PREFIX), validate=True)
-    except (binascii.Error, ValueError):
-        return b""
-
-
-def signed(secret: str, message: str, at: int, body: bytes) -> dict[str, str]:
-    """Return the headers of a message that is sent `at` (seconds since the epoch)."""
-    digest = hmac.digest(_key(secret), f"{message}.{at}.".encode() + body, hashlib.sha256)
-    return {
-        "webhook-id": message,
-        "webhook-timestamp": str(at),
-        "webhook-signature": "v1," + base64.b64encode(digest).decode(),
-    }
 
 
 def cloud_event(source: str, event: dict[str, Any]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Sequence
+from math import inf
 from types import FrameType
 from typing import Any
 
@@ -73,6 +74,10 @@ class Watchdog:
         """End the process by force, with another exit code and other last words, unless it has ended by itself."""
         self._exit_code, self._last_words = code, last_words
         self._end_in(seconds)
+
+    def left(self) -> float:
+        """Return the seconds until the process is ended by force; inf when nobody has told it to end."""
+        return inf if self._ends_at is None else self._ends_at - time.monotonic()
 
     def close(self) -> None:
         """Stop watching."""

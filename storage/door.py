@@ -7,6 +7,7 @@ for Trio's jumping clock cannot see threads.
 
 import queue
 import threading
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -75,6 +76,7 @@ class _Thread:
         self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._loop, name=name, daemon=True)
         self._thread.start()
+        self._done: deque[tuple[_Job, Any]] = deque()
         self.waiting = 0
 
     def _loop(self) -> None:
@@ -104,13 +106,17 @@ class _Thread:
     def _perform(self, job: _Job) -> None:
         # a reading whose caller has left is not begun: it would only hold up those who still wait
         result = outcome.Value(None) if job.caller is None else outcome.capture(job.function)
+        self._done.append((job, result))
         with suppress(trio.RunFinishedError):
-            job.token.run_sync_soon(self._deliver, job, result)
+            job.token.run_sync_soon(self._deliver, idempotent=True)
 
-    def _deliver(self, job: _Job, result: Any) -> None:
-        self.waiting -= 1
-        if job.caller is not None:
-            trio.lowlevel.reschedule(job.caller, outcome.Value(result))
+    def _deliver(self) -> None:
+        """Wake the callers of all that is done by now: one call into the loop does for many."""
+        while self._done:
+            job, result = self._done.popleft()
+            self.waiting -= 1
+            if job.caller is not None:
+                trio.lowlevel.reschedule(job.caller, outcome.Value(result))
 
     def end(self) -> None:
         self._jobs.put(None)

@@ -133,6 +133,7 @@ def _instances(db: Any) -> tuple[Any, Any]:
         cancel_reason = _text_or_none()
         stuck = _text_or_none()  # where it stands, when it does not end
         error = _text_or_none()
+        trace = _text_or_none()  # the traceparent of the request that started it, while spans are made
 
     class InstanceTag(db.Entity):  # type: ignore[misc]
         _table_ = "instance_tag"

@@ -4,7 +4,7 @@ from typing import Generic, TypeVar
 from uuid import UUID
 
 import msgspec
-from attrs import frozen
+from msgspec import Struct
 
 from callsheet.definition import Definition
 from callsheet.lifecycle import outcome_of
@@ -12,8 +12,7 @@ from callsheet.lifecycle import outcome_of
 T = TypeVar("T")
 
 
-@frozen
-class ScheduleRecord:
+class ScheduleRecord(Struct, frozen=True):
     """A schedule as it stands: its definition and where it is (times are instants)."""
 
     id: str
@@ -42,8 +41,7 @@ class ScheduleRecord:
         return self.next_fire if self.state == "paused" else None
 
 
-@frozen
-class InstanceRecord:
+class InstanceRecord(Struct, frozen=True):
     """An instance as it stands (times are instants, `timeout` a duration, JSON as text)."""
 
     id: UUID
@@ -82,8 +80,7 @@ class InstanceRecord:
         return tags
 
 
-@frozen
-class OutputRecord:
+class OutputRecord(Struct, frozen=True):
     """One value that an instance sent: `value` is JSON text."""
 
     seq: int
@@ -91,8 +88,7 @@ class OutputRecord:
     value: str
 
 
-@frozen
-class LogRecord:
+class LogRecord(Struct, frozen=True):
     """One line that an instance logged: `fields` is a JSON object as text, or None."""
 
     seq: int
@@ -102,8 +98,7 @@ class LogRecord:
     fields: str | None
 
 
-@frozen
-class EventRecord:
+class EventRecord(Struct, frozen=True):
     """One committed fact: `data` is a JSON object as text."""
 
     id: int
@@ -114,8 +109,7 @@ class EventRecord:
     data: str
 
 
-@frozen
-class WebhookRecord:
+class WebhookRecord(Struct, frozen=True):
     """A webhook as it stands: events up to `position` have become deliveries, of which `pending` are on their way."""
 
     id: UUID
@@ -134,8 +128,7 @@ class WebhookRecord:
     pending: int = 0
 
 
-@frozen
-class DeliveryRecord:
+class DeliveryRecord(Struct, frozen=True):
     """A message on its way: `attempts` have been made, the next is due at `next_at`."""
 
     id: UUID
@@ -147,8 +140,7 @@ class DeliveryRecord:
     next_at: int
 
 
-@frozen
-class LedgerEntry:
+class LedgerEntry(Struct, frozen=True):
     """One row of a ledger: due times `first` to `last`, `count` of them, with one fate."""
 
     fate: str
@@ -162,8 +154,7 @@ class LedgerEntry:
     blocked_by: UUID | None = None
 
 
-@frozen
-class NodeRecord:
+class NodeRecord(Struct, frozen=True):
     """One boot of one node."""
 
     name: str
@@ -175,8 +166,7 @@ class NodeRecord:
     stopped_at: int | None
 
 
-@frozen
-class TokenRecord:
+class TokenRecord(Struct, frozen=True):
     """An API key, without the key (times are instants)."""
 
     id: UUID
@@ -194,8 +184,7 @@ class TokenRecord:
         return "expired" if self.expires_at is not None and self.expires_at <= now else "active"
 
 
-@frozen
-class AuditRecord:
+class AuditRecord(Struct, frozen=True):
     """Who changed what, when: `data` is a JSON object as text."""
 
     id: UUID
@@ -207,8 +196,7 @@ class AuditRecord:
     data: str
 
 
-@frozen
-class Stats:
+class Stats(Struct, frozen=True):
     """Counts by outcome and omission, and percentiles in seconds over the latest ended runs."""
 
     outcomes: dict[str, int]
@@ -220,8 +208,7 @@ class Stats:
     sample: int
 
 
-@frozen
-class Page(Generic[T]):
+class Page(Struct, Generic[T], frozen=True):
     """One page of a list and the cursor of the next, None at the end."""
 
     items: list[T]

@@ -25,6 +25,17 @@ from storage.journal.commands import Command
 from storage.journal.facts import Fact
 from storage.journal.journal import Journal
 
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Iterator[Any]:
+    """Make what a test said fit for the wire between processes: some tests say halves of surrogate pairs."""
+    report = yield
+    report.sections = [
+        (title, text.encode("utf-8", "backslashreplace").decode()) for title, text in report.sections
+    ]  # fmt: skip
+    return report
+
+
 START = parse_instant("2026-11-23T12:00:00Z")
 
 

@@ -1,24 +1,14 @@
-"""The documentation says what the code does: nothing public is missing in it, no link is dead, its commands work.
+"""The documentation says what the code does: nothing public is missing in the reference.
 
 `python tests/test_docs.py` writes the pictures of docs/reference/lifecycle.md anew.
 """
 
 import ast
-import fnmatch
 import inspect
-import json
-import os
 import re
-import shutil
-import signal
-import socket
-import subprocess
 import sys
-import time
-from pathlib import Path
 
-import pytest
-from attrs import fields
+from msgspec.structs import fields
 from quart_trio import QuartTrio
 
 import callsheet
@@ -32,38 +22,15 @@ from callsheet.figures import Histogram
 from callsheet.settings import Settings
 from callsheet.tasks import Registry
 from storage.journal import audit, facts
+from tests.pages import ROOT, first_words, read, rows, section
 from web import problems, roles
 from web.app import create_app
 from web.exposition import Families
 from web.metrics import Snapshot
 from web.openapi import document
 
-ROOT = Path(__file__).parents[1]
 REFERENCE = ROOT / "docs" / "reference"
-PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/*.md")])
 CODE = [path for folder in ("callsheet", "actors", "storage", "web") for path in (ROOT / folder).rglob("*.py")]
-
-
-def read(path):
-    """Return the text of a page under the root."""
-    return (ROOT / path).read_text()
-
-
-def rows(text):
-    """Return the rows of all tables as lists of cells."""
-    lines = [line.strip() for line in text.splitlines() if line.startswith("|")]
-    return [re.split(r"(?<!\\)\|", line.strip("|")) for line in lines]
-
-
-def first_words(text):
-    """Return what stands in backticks in the first cell of each row."""
-    return [word for row in rows(text) for word in re.findall(r"`([^`]+)`", row[0])]
-
-
-def section(text, heading):
-    """Return the part of a page below a heading."""
-    part = re.split(rf"^#+ {re.escape(heading)}$", text, maxsplit=1, flags=re.MULTILINE)[1]
-    return re.split(r"^## ", part, maxsplit=1, flags=re.MULTILINE)[0]
 
 
 # --- the reference is complete ---
@@ -131,7 +98,7 @@ def test_every_field_of_a_simulation_is_documented():
 
 def test_every_metric_is_documented_with_its_type_and_labels():
     idle = Histogram((1.0,))
-    snapshot = Snapshot(Meter(), "sqlite", True, Attendance({}, 0), {}, 0, {}, {}, idle, 0, {}, idle)
+    snapshot = Snapshot(Meter(), "sqlite", True, Attendance({}, 0), {}, 0, 0, 0, {}, 0, {}, {}, idle, 0, {}, idle)
     told = {
         (family.name + "_total" * (family.type == "counter"), family.type, frozenset(family._labelnames))
         for family in Families(snapshot).collect()
@@ -157,7 +124,15 @@ def test_every_event_is_documented():
         told |= set(re.findall(r'(?:KeepEvent|NodeSaid)\(\s*"([a-z_.]+)"', path.read_text()))
 
     documented = {word for word in first_words(read("docs/events.md")) if "." in word}
-    assert documented == told
+    assert documented == told == set(facts.EVENTS)
+
+
+def test_every_reason_of_an_omission_is_documented():
+    table = rows(section(read("docs/reference/lifecycle.md"), "Omissions"))
+
+    assert {
+        row[0].strip(" `"): tuple(re.findall(r"`(\w+)`", row[1])) for row in table if "`" in row[0]
+    } == lifecycle.OMISSIONS
 
 
 def test_every_field_of_an_event_is_documented():
@@ -327,198 +302,6 @@ def test_the_pictures_of_states_are_those_of_the_tables():
     page = read("docs/reference/lifecycle.md")
 
     assert page == with_pictures(page)
-
-
-# --- links and names ---
-
-
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_every_link_leads_somewhere(page):
-    text = re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)
-    for target in re.findall(r"\]\(([^)\s]+)\)", text):
-        if re.match(r"https?:", target):
-            continue
-        path, _, anchor = target.partition("#")
-        wanted = (page.parent / path).resolve() if path else page
-        assert wanted.exists(), target
-        assert not anchor or anchor in anchors(wanted), target
-
-
-def anchors(page):
-    """Return the anchors of a page: those of its headings, as GitHub makes them, and its own."""
-    headings = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
-    own = set(re.findall(r'<a id="([^"]+)"></a>', page.read_text()))
-    return own | {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
-
-
-HARD_EDGES = (  # of the design
-    "interval", "cron-clocks-go-forward", "cron-clocks-go-back", "at", "after", "strictly-forward",
-    "a-run-still-goes-on-overlap-skip", "overlap-queue", "overlap-replace", "overlap-allow", "skips-in-a-row", "update",
-    "delete", "pause", "downtime-catch-up-latest", "downtime-catch-up-all", "downtime-catch-up-none",
-    "trigger-now-while-one-runs", "retries", "time-out", "cancel", "it-does-not-end", "crash", "shutdown",
-    "task-gone-from-the-code", "stored-input-does-not-fit-any-more", "clock-set-back",
-    "clock-set-forward-machine-asleep",
-    "age", "count", "explain", "simulate", "isolated", "command",
-)  # fmt: skip
-_EDGE = re.compile(r'\| <a id="([a-z0-9-]+)"></a>.+ \| \[`(.+?)`\]\((.+?)\) \| \[`(test_\w+)`\]\((.+?)\) \|')
-
-
-def test_every_hard_edge_is_a_place_on_the_page_that_leads_to_its_code_and_to_its_test():
-    page = ROOT / "docs/semantics.md"
-    lines = [line for line in page.read_text().splitlines() if line.startswith("| ") and not line.startswith("| edge")]
-    edges = [_EDGE.fullmatch(line) for line in lines]
-    assert [line for line, edge in zip(lines, edges, strict=True) if edge is None] == []
-    names = [edge[1] for edge in edges]
-    assert len(names) == len(set(names))
-    assert set(HARD_EDGES) <= set(names)
-    for edge in edges:
-        assert (page.parent / edge[3]).resolve() == ROOT / edge[2]
-        assert f"def {edge[4]}(" in (page.parent / edge[5]).read_text(), edge[4]
-
-
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_every_file_and_test_that_a_page_names_exists(page):
-    text = page.read_text()
-    tests = {
-        name for path in (ROOT / "tests").rglob("test_*.py") for name in re.findall(r"def (test_\w+)", path.read_text())
-    }
-
-    for path in re.findall(r"`((?:callsheet|actors|storage|web|tests|docs|examples|benchmarks)/[\w./-]*)`", text):
-        assert (ROOT / path).exists(), path
-    for name in re.findall(r"`(test_\w+)`", text):
-        assert name in tests, name
-
-
-def test_every_decision_is_in_the_index():
-    index = read("docs/decisions/README.md")
-
-    for record in (ROOT / "docs" / "decisions").glob("0*.md"):
-        assert f"({record.name})" in index, record.name
-        assert re.match(rf"# {record.name[:4]}: .+", record.read_text())
-        assert re.findall(r"^## (.+)$", record.read_text(), re.MULTILINE) == ["Context", "Decision", "Consequences"]
-
-
-def test_the_changelog_knows_this_version():
-    assert f"## [{callsheet.__version__}]" in read("CHANGELOG.md")
-
-
-# --- the commands work ---
-#
-# A fenced block says behind its language what it is for: a file name (write it), `run` (do it), `answer` (the block
-# before it answers at least this; … stands for anything). Starting and killing the service is done by the test.
-
-BLOCK = re.compile(r"^```(\w+) ([\w.]+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-RUN = [page for page in PAGES if BLOCK.search(page.read_text())]
-EXAMPLE = re.compile(r"2026-11-23T[\d:.]+Z|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")  # as good as …
-PATIENCE = 20  # seconds for an answer to become what the page says
-
-
-class Reader:
-    """Does what a page says, in a folder of its own."""
-
-    def __init__(self, folder):
-        self.folder = folder
-        self.port = free_port()
-        self.process = None
-
-    def write(self, name, text):
-        """Save a file; one that is a test is run, too."""
-        (self.folder / name).write_text(text)
-        if name.startswith("test_"):
-            command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", name]
-            subprocess.run(command, cwd=self.folder, check=True, timeout=60)
-
-    def run(self, text):
-        """Do each command of a block; return the output of the last."""
-        shown = ""
-        for command in re.sub(r"\\\n", "", text).splitlines():
-            if "callsheet serve" in command or command == "make run":
-                self.kill()
-                if not command.startswith("pkill"):
-                    self.serve("--demo" if command == "make run" else command.split("callsheet serve", 1)[1])
-            else:
-                shown = self.shell(command)
-        return shown
-
-    def shell(self, command):
-        """Run a command of the page against our own port."""
-        command = command.replace("callsheet simulate", f"{sys.executable} -m callsheet simulate")
-        here = command.replace("localhost:8080", f"127.0.0.1:{self.port}").replace("curl ", "curl -sS ", 1)
-        here = re.sub(r"^(\.venv/bin/)?callsheet ", f"{sys.executable} -m callsheet ", here)
-        done = subprocess.run(
-            ["bash", "-c", here], cwd=self.folder, capture_output=True, text=True, timeout=30, check=False,
-            env=os.environ | {"CALLSHEET_URL": f"http://127.0.0.1:{self.port}"},
-        )  # fmt: skip
-        assert done.returncode == 0, f"{command}\n{done.stderr}"
-        return done.stdout
-
-    def serve(self, flags):
-        """Start the service and wait until it listens."""
-        command = [sys.executable, "-m", "callsheet", "serve", "--port", str(self.port), *flags.split()]
-        self.process = subprocess.Popen(command, cwd=self.folder, stdout=subprocess.DEVNULL)
-        deadline = time.monotonic() + 30
-        while self.shell("curl http://localhost:8080/readyz || true") == "":
-            assert self.process.poll() is None, f"{command} ended"
-            assert time.monotonic() < deadline, f"{command} does not answer"
-
-    def kill(self):
-        """Kill the service without warning."""
-        if self.process is not None:
-            self.process.send_signal(signal.SIGKILL)
-            self.process.wait()
-            self.process = None
-
-
-def free_port():
-    """Return a port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-@pytest.fixture
-def reader(tmp_path):
-    """A reader whose service is gone afterwards."""
-    one = Reader(tmp_path)
-    yield one
-    one.kill()
-
-
-@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
-@pytest.mark.parametrize("page", RUN, ids=lambda page: str(page.relative_to(ROOT)))
-def test_the_commands_of_a_page_do_what_it_says(page, reader):
-    blocks = BLOCK.findall(page.read_text())
-    for (language, mark, text), after in zip(blocks, [*blocks[1:], ("", "", "")], strict=True):
-        assert (language, mark) in {("sh", "run"), ("json", "answer"), ("python", mark), ("toml", mark)}
-        if mark == "run":
-            before, shown = text, reader.run(text)
-            assert after[1] == "answer" or '"/problems/' not in shown, shown
-        elif mark == "answer":
-            expect(reader, before, shown, json.loads(text))
-        else:
-            reader.write(mark, text)
-
-
-def expect(reader, command, shown, wanted):
-    """Compare an answer with the page; what only reads is asked again until it fits, or patience ends."""
-    deadline = time.monotonic() + PATIENCE
-    while not fits(json.loads(shown), wanted):
-        patient = command.startswith("curl") and " -X" not in command and time.monotonic() < deadline
-        assert patient, f"{command}\nanswered {shown}\ninstead of {json.dumps(wanted)}"
-        time.sleep(0.1)
-        shown = reader.run(command)
-
-
-def fits(found, wanted):
-    """Tell whether an answer has at least what is wanted: lists in any order, … for anything."""
-    if isinstance(wanted, dict):
-        return isinstance(found, dict) and all(name in found and fits(found[name], wanted[name]) for name in wanted)
-    if isinstance(wanted, list):
-        return isinstance(found, list) and all(any(fits(one, each) for one in found) for each in wanted)
-    if isinstance(wanted, str):
-        pattern = re.sub(r"([\[*?])", r"[\1]", EXAMPLE.sub("…", wanted)).replace("…", "*")
-        return isinstance(found, str) and fnmatch.fnmatchcase(found, pattern)
-    return bool(found == wanted)
 
 
 if __name__ == "__main__":

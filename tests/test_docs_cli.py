@@ -10,8 +10,8 @@ from pathlib import Path
 
 import callsheet
 import callsheet.client
-from callsheet import cli, settings_file
-from callsheet.client.sync_parts import Instances, Schedules, Tasks
+from callsheet import cli, commands, settings_file
+from callsheet.client.sync_parts import Instances, Schedules, Tasks, Webhooks
 from callsheet.commands import COMMANDS, LIKE_SERVE, common
 
 REFERENCE = Path(__file__).parents[1] / "docs" / "reference"
@@ -56,7 +56,8 @@ def commands_below(parser, path):
     """Yield all commands that do something, with their parsers."""
     for action in parser._actions:
         if isinstance(action, argparse._SubParsersAction):
-            for name, below in action.choices.items():
+            named = {below: name for name, below in reversed(action.choices.items())}  # not by its other names
+            for below, name in reversed(named.items()):
                 yield from commands_below(below, (*path, name))
             return
     if path[0] != "serve":
@@ -113,12 +114,13 @@ def test_every_exit_code_of_a_command_is_documented():
     documented = rows(read("cli.md"), "Exit codes")
     codes = {common.OK, common.FAILED, common.USAGE, common.NOT_FOUND, common.CONFLICT, common.UNREACHABLE}
 
-    assert {int(row[0]) for row in documented if row[0].strip().isdigit()} == codes | {common.INTERRUPTED}
+    assert {int(row[0]) for row in documented if row[0].strip().isdigit()} == codes | {commands.INTERRUPTED}
 
 
 def test_everything_of_the_client_is_documented():
     text = read("client.md")
-    faces = (("", callsheet.Client), ("tasks.", Tasks), ("instances.", Instances), ("schedules.", Schedules))
+    parts = ("tasks.", Tasks), ("instances.", Instances), ("schedules.", Schedules), ("webhooks.", Webhooks)
+    faces = (("", callsheet.Client), *parts)
     wanted = {prefix + name for prefix, face in faces for name in vars(face) if not name.startswith("_")}
     named = {word.split("(")[0] for word in first_words(rows(text))}
 

@@ -1,13 +1,23 @@
 """The examples do what their first lines say; each is run as its author would test it."""
 
+import hashlib
 import os
+import signal
 import socket
+import subprocess
+import sys
+import tarfile
+import time
 from pathlib import Path
 from zipfile import ZipFile
 
 import pytest
 
+import callsheet
 from callsheet import run_sync
+from callsheet.builtin.command import command
+from callsheet.commands.sheets import read_sheet
+from callsheet.embedded import IN_MEMORY
 from callsheet.tasks import Registry
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -20,7 +30,13 @@ def load(name):
     return tasks[name]
 
 
-@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.stem)
+SHEET = read_sheet((EXAMPLES / "backup.toml").read_text())
+PROGRAM = "embedded"  # it has its engine inside
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in sorted(EXAMPLES.glob("*.py")) if path.stem != PROGRAM], ids=lambda path: path.stem
+)
 def test_every_example_holds_the_task_of_its_name_and_says_how_to_load_it(path):
     assert load(path.stem).doc
     assert f"--tasks examples/{path.name}" in path.read_text()
@@ -108,3 +124,73 @@ def test_archive_leaves_the_old_archive_alone_when_it_fails_half_way(tmp_path):
     assert "1980" in str(result.error)
     assert {path.name for path in tmp_path.iterdir()} == {"photos", "photos.zip"}
     assert (tmp_path / "photos.zip").read_bytes() == b"old"
+
+
+async def test_fan_out_starts_a_run_for_each_file_and_each_has_its_own_outcome(tmp_path, monkeypatch):
+    for name in ("a.jpg", "b.jpg", "c.txt"):
+        (tmp_path / name).write_text(name)
+    async with callsheet.engine(IN_MEMORY, [str(EXAMPLES / "fan_out.py")], http="127.0.0.1:0") as engine:
+        monkeypatch.setenv("CALLSHEET_URL", engine.url)
+        out = await engine.wait(await engine.start("fan_out", {"folder": str(tmp_path), "pattern": "*.jpg"}))
+        runs = [await engine.wait(run) for run in await engine.instances(tag=f"of:{out.id}")]
+        sums = [await engine.outputs(run) for run in runs]
+
+        assert (out.outcome, await engine.outputs(out)) == ("succeeded", [2])
+        assert {run.outcome for run in runs} == {"succeeded"}
+        wanted = [hashlib.sha256(name.encode()).hexdigest() for name in ("a.jpg", "b.jpg")]
+        assert sorted(one["sha256"] for [one] in sums) == sorted(wanted)
+
+
+async def test_the_backup_is_a_sheet_that_the_service_takes(autojump_clock):
+    async with callsheet.engine(IN_MEMORY, ["callsheet.builtin.command"]) as engine:
+        for slug, document in SHEET.schedules.items():
+            assert (await engine.put_document(slug, document)).state == "active"
+
+
+def test_the_backup_keeps_the_seven_newest_and_leaves_no_half_ones(tmp_path):
+    order = SHEET.schedules["nightly-backup"]["input"]
+    (tmp_path / "shop").mkdir()
+    (tmp_path / "shop" / "orders.csv").write_text("1,2,3")
+    env = {"FOLDER": str(tmp_path / "shop"), "BACKUPS": str(tmp_path / "backups"), "CALLSHEET_INSTANCE": "one"}
+
+    for number in range(8):
+        result = run_sync(command, order | {"env": env | {"CALLSHEET_INSTANCE": f"run{number}"}}, real_time=True)
+        assert result.outcome == "succeeded", result.error
+    kept = sorted(path.name for path in (tmp_path / "backups").iterdir())
+    assert [name.rpartition("-")[2] for name in kept] == [f"run{number}.tgz" for number in range(1, 8)]
+    with tarfile.open(tmp_path / "backups" / kept[-1]) as archive:
+        assert "./orders.csv" in archive.getnames()
+
+    failed = run_sync(command, order | {"env": env | {"FOLDER": str(tmp_path / "gone")}}, real_time=True)
+    assert failed.outcome == "failed"
+    assert sorted(path.name for path in (tmp_path / "backups").iterdir()) == kept
+
+
+def test_the_embedded_engine_counts_visitors_and_stops_as_told(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    call = f"import embedded, trio; trio.run(embedded.main, 'sqlite:///visitors.db', {port})"
+    program = subprocess.Popen(
+        [sys.executable, "-c", call], cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(EXAMPLES)},
+        stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        assert visited(port) == b"Welcome.\n"
+        program.send_signal(signal.SIGTERM)
+        said, _ = program.communicate(timeout=20)
+    finally:
+        program.kill()
+    assert said == "{'127.0.0.1': 1}\n"
+    assert program.returncode == 0
+
+
+def visited(port):
+    """Connect as soon as there is somebody, and return what is said."""
+    deadline = time.monotonic() + 20
+    while True:
+        try:
+            with socket.create_connection(("127.0.0.1", port), timeout=5) as visitor:
+                return visitor.recv(100)
+        except ConnectionRefusedError:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)

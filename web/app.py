@@ -2,7 +2,7 @@
 
 from quart_trio import QuartTrio
 
-from web import guard, problems, traffic
+from web import guard, problems, spans, traffic
 from web.apidocs import apidocs
 from web.asking import MAX_BATCH_BODY
 from web.callers import callers
@@ -12,12 +12,12 @@ from web.gate import Gate
 from web.instances import instances
 from web.metrics import metrics
 from web.operations import operations
+from web.quart_connection import SafeHTTP
 from web.roles import check_roles
 from web.schedules import schedules
 from web.simulate import simulation
 from web.site import Site
 from web.webhooks import webhooks
-from web.worker import SafeHTTP
 
 
 def create_app(site: Site | None, *, insecure: bool, gate: Gate | None = None) -> QuartTrio:
@@ -35,6 +35,7 @@ def create_app(site: Site | None, *, insecure: bool, gate: Gate | None = None) -
         MAX_CONTENT_LENGTH=MAX_BATCH_BODY + 1024,
         PROVIDE_AUTOMATIC_OPTIONS=True,
     )
+    spans.install(app, None if site is None else site.tracing)
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False  # or it would redirect, to whatever Host the client named
     if site is not None:

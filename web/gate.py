@@ -84,21 +84,36 @@ class Gate:
     def see_off(self, response: Response) -> None:
         """Say what is left to the caller; bind a stream to the key of its caller."""
         quota: Quota | None = g.get("quota")
-        if self.pace is not None and quota is not None:
-            response.headers["RateLimit-Policy"] = f'"default";q={self.pace.burst};w={self.pace.window}'
-            response.headers["RateLimit"] = f'"default";r={quota.left};t={ceil(quota.full)}'
+        response.headers.update(self.left(quota))
         stream = request.scope.get("callsheet.stream")
         if getattr(response, "timeout", ...) is None and isinstance(stream, trio.CancelScope):
             self.keyring.hold(caller_at_hand(), stream, current_app.config["SITE"].clock.now())
+
+    def caller_with(self, authorization: str, now: int) -> Caller | None:
+        """Return who shows this `Authorization`, None if it opens nothing."""
+        scheme, _, secret = authorization.partition(" ")
+        return self.keyring.caller(secret.strip(" "), now) if scheme.lower() == "bearer" else None
+
+    def pace_of(self, caller: Caller, address: str) -> Quota | None:
+        """Take one request from what is left to a caller; None when there is no limit."""
+        if self.pace is None:
+            return None
+        return self.pace.take(address if caller is KEYLESS else str(caller.token or caller.name), self.ticks())
+
+    def left(self, quota: Quota | None) -> dict[str, str]:
+        """Return the headers that say what is left to the caller."""
+        if self.pace is None or quota is None:
+            return {}
+        return {
+            "RateLimit-Policy": f'"default";q={self.pace.burst};w={self.pace.window}',
+            "RateLimit": f'"default";r={quota.left};t={ceil(quota.full)}',
+        }
 
     def _authenticate(self) -> Caller:
         given = request.headers.getlist("Authorization")
         if not given:
             raise Unauthenticated("Send an API key: Authorization: Bearer csk_….")
-        scheme, _, secret = given[0].partition(" ")
-        caller = None
-        if len(given) == 1 and scheme.lower() == "bearer":
-            caller = self.keyring.caller(secret.strip(" "), current_app.config["SITE"].clock.now())
+        caller = self.caller_with(given[0], current_app.config["SITE"].clock.now()) if len(given) == 1 else None
         return caller or self._turn_away()
 
     def _turn_away(self) -> Caller:
@@ -113,11 +128,8 @@ class Gate:
         raise Unauthenticated("That is no API key of this service: it is wrong, revoked or expired.", wrong=True)
 
     def _slow_down(self, caller: Caller) -> None:
-        if self.pace is None:
-            return
-        who = _address() if caller is KEYLESS else str(caller.token or caller.name)
-        g.quota = quota = self.pace.take(who, self.ticks())
-        if not quota.welcome:
+        g.quota = quota = self.pace_of(caller, _address())
+        if self.pace is not None and quota is not None and not quota.welcome:
             raise TooMany(f"More than {self.pace.rate:g} requests a second are too many.", quota.wait)
 
 

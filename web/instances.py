@@ -4,7 +4,6 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
-from msgspec import UNSET
 from quart import Blueprint, Response
 
 from actors.inbox import ask
@@ -27,7 +26,7 @@ from web.documented import PAGED, STREAM, documented
 from web.gate import caller_at_hand
 from web.replies import Reply, reply
 from web.site import site
-from web.starts import read_start, read_starts
+from web.starts import accepted, read_start, read_starts
 from web.streams import SaidStream, last_event_id, position_of, stream, wants_stream
 from web.waits import finished, whole_instance
 
@@ -78,7 +77,7 @@ async def start() -> Response:
         raise Unknown("task", name)
     wanted = read_start(site().tasks, document)
     command = StartInstances((wanted,))
-    return await finished(await site().change(command, lambda ids: _accepted(ids[0], wanted.task), starts=True))
+    return await finished(await site().change(command, lambda ids: accepted(ids[0], wanted.task), starts=True))
 
 
 @instances.post("/v1/instances/batch")
@@ -140,7 +139,7 @@ async def rerun(name: str) -> Response:
     no_query()
     Fields(await body_object(optional=True)).close()
     command = RerunInstance(instance_id(name))
-    return await finished(await site().change(command, lambda started: _accepted(started, None), starts=True))
+    return await finished(await site().change(command, lambda started: accepted(started, None), starts=True))
 
 
 @instances.get("/v1/instances/<name>/outputs")
@@ -194,14 +193,10 @@ async def _follow(name: str, kind: str, query: Any, representation: Any) -> Resp
     return stream(SaidStream(site(), wanted, kind, query, representation, after))
 
 
-def _accepted(started: UUID, task: str | None) -> Reply:
-    uri = show.instance_uri(started)
-    body = models.Started(id=str(started), uri=uri, task=UNSET if task is None else task)
-    return reply(body, 202, Location=uri)
-
-
 def _all_accepted(started: list[UUID]) -> Reply:
-    return reply(models.BatchStarted([models.Started(id=str(one), uri=show.instance_uri(one)) for one in started]), 202)
+    return reply(
+        models.BatchStarted([models.Started(id=one, uri=show.instance_uri(one)) for one in map(str, started)]), 202
+    )
 
 
 def _text(value: Any) -> str:

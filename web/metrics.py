@@ -14,6 +14,7 @@ from callsheet.figures import Histogram
 from storage.database import Database
 from storage.queries.instances import count_queued
 from storage.queries.schedules import count_schedules
+from storage.queries.webhooks import count_messages
 from web.asking import no_query
 from web.documented import documented
 from web.site import Site, site
@@ -33,6 +34,10 @@ class Snapshot:
     attendance: Attendance | None  # None: it could not be found out in time
     schedules: dict[str, int] | None
     queued: int | None
+    messages: int | None
+    audited: int  # rows
+    broken: dict[str, int]  # kind -> how many
+    streams: int
     queues: dict[str, tuple[int, float]]  # name -> depth and room
     calls: dict[str, int]
     lags: Histogram
@@ -53,11 +58,11 @@ async def show_metrics() -> Response:
 
 async def _take(here: Site) -> Snapshot:
     engine, traffic = here.engine, here.traffic
-    attendance = schedules = queued = None
+    attendance = schedules = queued = messages = None
     with trio.move_on_after(PATIENCE):
         try:
             attendance = await ask(engine.tipman, RollCall)
-            schedules, queued = await here.read(_counts)
+            schedules, queued, messages = await here.read(_counts)
         except Unavailable:
             pass  # the gauges that are missing tell that; the counters are worth having all the more
     return Snapshot(
@@ -67,6 +72,10 @@ async def _take(here: Site) -> Snapshot:
         attendance=attendance,
         schedules=schedules,
         queued=queued,
+        messages=messages,
+        audited=engine.audit.rows,
+        broken=dict(engine.audit.broken),
+        streams=here.streams.open,
         queues={name: _depth(channel) for name, channel in engine.queues.items()},
         calls=here.door.waiting(),
         lags=here.lags.copy(),
@@ -76,8 +85,8 @@ async def _take(here: Site) -> Snapshot:
     )
 
 
-def _counts(database: Database) -> tuple[dict[str, int], int]:
-    return count_schedules(database), count_queued(database)
+def _counts(database: Database) -> tuple[dict[str, int], int, int]:
+    return count_schedules(database), count_queued(database), count_messages(database)
 
 
 def _depth(channel: "trio.MemorySendChannel[object]") -> tuple[int, float]:

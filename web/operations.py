@@ -1,6 +1,6 @@
 """/v1/tasks, /v1/nodes, /v1/stats and the probes: what there is, and how it does."""
 
-from attrs import asdict
+from msgspec.structs import asdict
 from quart import Blueprint, Response
 
 from callsheet import bodies, models

@@ -5,11 +5,13 @@ from typing import Any
 from uuid import uuid4
 
 import msgspec
+from attrs import frozen
 from quart import Quart, Response, g, request
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from callsheet.errors import CallsheetError, FieldError, Invalid, Refused, Unavailable
 from callsheet.logs import told
+from callsheet.tasks.failure import describe
 
 log = logging.getLogger("callsheet.web")
 
@@ -20,7 +22,18 @@ DETAILS = {
     405: "Allow lists the methods that this address takes.",
 }
 
+PROBLEM = "application/problem+json"
+INTERNAL = "Something went wrong on our side"
 MOST_FIELDS = 100  # wrong fields that one answer lists: a body of 1 MiB can hold a hundred thousand
+
+
+@frozen
+class Told:
+    """An answer as it goes over the wire."""
+
+    status: int
+    body: bytes
+    headers: dict[str, str]
 
 
 def install(app: Quart) -> None:
@@ -30,24 +43,28 @@ def install(app: Quart) -> None:
     async def name_request() -> None:
         g.request_id = uuid4().hex
 
-    @app.errorhandler(CallsheetError)
-    async def known(error: CallsheetError) -> Response:
-        return problem_of(error)
-
     @app.errorhandler(HTTPException)
     async def http(error: HTTPException) -> Response:
         return _of_http(error)
 
     @app.errorhandler(Exception)
-    async def unforeseen(error: Exception) -> Response:
-        name, method, path = g.get("request_id"), request.method, request.path
-        extra = told("request.failed", request_id=name, method=method, path=path)
-        log.error("request %s failed: %s %s", name, method, path, exc_info=error, extra=extra)
-        return problem(500, "internal", "Something went wrong on our side", "The log of the service tells more.")
+    async def ours(error: Exception) -> Response:
+        if not isinstance(error, CallsheetError):
+            g.fault = describe(error)  # for its span, if it has one
+        return _response(told_as_problem(error, request.method, request.path, g.get("request_id")))
 
 
-def problem_of(error: CallsheetError) -> Response:
-    """Return the problem for one of our errors."""
+def told_as_problem(error: Exception, method: str, path: str, request_id: str | None) -> Told:
+    """Return what tells of an error: of ours what it says, of any other only where to look."""
+    if isinstance(error, CallsheetError):
+        return _of_ours(error, path, request_id)
+    extra = told("request.failed", request_id=request_id, method=method, path=path)
+    log.error("request %s failed: %s %s", request_id, method, path, exc_info=error, extra=extra)
+    body = _document(500, "internal", INTERNAL, "The log of the service tells more.", path, request_id)
+    return Told(500, _encode(body), {"Content-Type": PROBLEM})
+
+
+def _of_ours(error: CallsheetError, path: str, request_id: str | None) -> Told:
     extra: dict[str, Any] = {}
     detail = str(error)
     if isinstance(error, Invalid):
@@ -57,25 +74,34 @@ def problem_of(error: CallsheetError) -> Response:
     if isinstance(error, Refused) and error.blocked_by:
         extra["blocked_by"] = error.blocked_by
     extra |= getattr(error, "members", {})
-    response = problem(error.status, error.kind, error.title, detail, **extra)
-    response.headers.update(getattr(error, "headers", {}))
+    headers = {"Content-Type": PROBLEM, **getattr(error, "headers", {})}
     if isinstance(error, Unavailable):
-        response.headers["Retry-After"] = str(error.retry_after)
+        headers["Retry-After"] = str(error.retry_after)
+    body = _document(error.status, error.kind, error.title, detail, path, request_id) | extra
+    return Told(error.status, _encode(body), headers)
+
+
+def problem(status: int, kind: str, title: str, detail: str) -> Response:
+    """Return a problem that is no error."""
+    body = _document(status, kind, title, detail, request.path, g.get("request_id"))
+    return _response(Told(status, _encode(body), {"Content-Type": PROBLEM}))
+
+
+def _response(found: Told) -> Response:
+    response = Response(found.body, found.status)
+    response.headers.update(found.headers)
     return response
 
 
-def problem(status: int, kind: str, title: str, detail: str, **extra: Any) -> Response:
-    """Return a problem document."""
-    body = {
+def _document(status: int, kind: str, title: str, detail: str, path: str, request_id: str | None) -> dict[str, Any]:
+    return {
         "type": f"/problems/{kind}",
         "title": title,
         "status": status,
         "detail": detail,
-        "instance": request.path,
-        "request_id": g.get("request_id"),
-        **extra,
+        "instance": path,
+        "request_id": request_id,
     }
-    return Response(_encode(body), status, content_type="application/problem+json")
 
 
 def _encode(body: dict[str, Any]) -> bytes:

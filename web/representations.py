@@ -64,7 +64,7 @@ def schedule_uri(slug: str) -> str:
     return f"/v1/schedules/{slug}"
 
 
-def instance_uri(instance: UUID) -> str:
+def instance_uri(instance: UUID | str) -> str:
     """Return the URI of an instance."""
     return f"/v1/instances/{instance}"
 

@@ -44,6 +44,7 @@ NEEDED = {
     ("DELETE", "/v1/schedules/<name>/skip"): "operator",
     ("POST", "/v1/schedules/<name>/backfill"): "operator",
     ("POST", "/v1/schedules"): "admin",
+    ("POST", "/v1/schedules/batch"): "admin",
     ("PUT", "/v1/schedules/<name>"): "admin",
     ("PATCH", "/v1/schedules/<name>"): "admin",
     ("DELETE", "/v1/schedules/<name>"): "admin",

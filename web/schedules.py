@@ -13,6 +13,7 @@ from callsheet.errors import FieldError, Invalid, Outdated, Refused
 from callsheet.instants import DAY
 from callsheet.lifecycle import SCHEDULE_STATES
 from storage.journal.commands import (
+    CreateSchedules,
     DeleteSchedule,
     PatchSchedule,
     PauseSchedule,
@@ -26,6 +27,7 @@ from storage.queries.comparing import compare
 from storage.records import ScheduleRecord
 from web import representations as show
 from web.asking import (
+    MAX_BATCH_BODY,
     Fields,
     Query,
     body_object,
@@ -39,6 +41,7 @@ from web.asking import (
 )
 from web.documented import PAGED, documented
 from web.replies import Reply, reply
+from web.schedule_batch import New, all_created, read_schedules
 from web.site import site
 from web.waits import finished
 
@@ -81,6 +84,22 @@ async def create() -> Response:
     if name is not None:
         _check_id(name, document)
     return (await site().change(PutSchedule(name, document, create_only=True), _put)).response()
+
+
+@schedules.post("/v1/schedules/batch")
+@documented({201: models.BatchCreated}, body=bodies.ScheduleBatch, problems=(409,))
+async def create_batch() -> Response:
+    """Create up to 10,000 schedules, all or none."""
+    no_query()
+    fields = Fields(await body_object(MAX_BATCH_BODY))
+    wanted: tuple[New, ...] = ()
+    try:
+        items = fields.read("items", lambda value: value)
+        wanted = await read_schedules(site().tasks, items, site().clock.now())
+    except Invalid as error:
+        fields.errors.extend(error.errors)
+    fields.close()
+    return (await site().change(CreateSchedules(wanted), all_created)).response()
 
 
 @schedules.put("/v1/schedules/<name>")

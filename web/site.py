@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import trio
 from attrs import define, field, frozen
@@ -23,6 +23,9 @@ from web.gate import caller_at_hand
 from web.replies import KeyInFlight, Reply, idempotency_key
 from web.traffic import Traffic
 from web.waiting_room import WaitingRoom
+
+if TYPE_CHECKING:
+    from callsheet.tracing import Tracing
 
 T = TypeVar("T")
 
@@ -65,6 +68,7 @@ class Site:
     room: WaitingRoom = field(factory=WaitingRoom)
     in_flight: dict[str, str] = field(factory=dict)  # idempotency keys that are being worked on
     streams: Streams = field(factory=Streams)
+    tracing: "Tracing | None" = None
 
     async def read(self, query: Callable[..., T], *args: Any, **options: Any) -> T:
         """Run a query; the first argument it gets is the database."""
@@ -83,16 +87,19 @@ class Site:
         """
         key = idempotency_key(show)
         with self._in_flight(key):
-            answer = await self._order(
-                OnBehalf(command, caller_at_hand().name, g.get("request_id"), key), starts=starts
-            )
+            answer = await self.have_done(self._on_behalf(command, key), starts=starts)
         return Reply.of(answer.text, replayed=answer.replayed) if isinstance(answer, Kept) else show(answer)
 
     async def order(self, command: Command, *, starts: bool = False) -> Any:
         """Ask the journal for what changes nothing, such as a dry run; asked twice it does no harm."""
-        return await self._order(OnBehalf(command, caller_at_hand().name, g.get("request_id")), starts=starts)
+        return await self.have_done(self._on_behalf(command), starts=starts)
 
-    async def _order(self, command: OnBehalf, *, starts: bool) -> Any:
+    def _on_behalf(self, command: Command, key: IdempotencyKey | None = None) -> OnBehalf:
+        trace = None if self.tracing is None else self.tracing.here()
+        return OnBehalf(command, caller_at_hand().name, g.get("request_id"), key, trace)
+
+    async def have_done(self, command: OnBehalf, *, starts: bool) -> Any:
+        """Have it written down, on whoever's behalf; Unavailable, which says so, when that is not known."""
         if starts and not self.engine.takes_orders:
             raise Unavailable("The service is stopping and starts nothing new.")
         with trio.move_on_after(ANSWER):

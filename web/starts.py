@@ -2,14 +2,19 @@
 
 from collections.abc import Mapping
 from typing import Any
+from uuid import UUID
 
 import trio
+from msgspec import UNSET
 
+from callsheet import models
 from callsheet.definition import check_input, check_tags, check_timeout
 from callsheet.errors import FieldError, Invalid, Unknown
 from callsheet.tasks import Task
 from storage.journal.commands import Start
+from web import representations as show
 from web.asking import Fields
+from web.replies import Reply, reply
 
 MAX_BATCH = 10_000
 MAX_ERRORS = 100  # of one batch that are told
@@ -81,3 +86,10 @@ def _known_task(tasks: Tasks, name: Any) -> Task[Any, Any]:
     if task is None:
         raise ValueError("must be the name of a task; GET /v1/tasks lists them")
     return task
+
+
+def accepted(started: UUID, task: str | None) -> Reply:
+    """Return the answer to a start: where the instance is to be found."""
+    uri = show.instance_uri(started)
+    body = models.Started(id=str(started), uri=uri, task=UNSET if task is None else task)
+    return reply(body, 202, Location=uri)

@@ -19,6 +19,11 @@ class Traffic:
     requests: Counter[tuple[str, str, str]] = field(factory=Counter)  # method, route, status
     seconds: Histogram = field(factory=partial(Histogram, SHORT))
 
+    def count(self, method: str, route: str, status: int, seconds: float) -> None:
+        """Count one answer."""
+        self.requests[method, route, str(status)] += 1
+        self.seconds.add(seconds)
+
 
 def install(app: Quart, traffic: Traffic) -> None:
     """Count every request to `app`: install it first, so that what the others take is counted, too."""
@@ -28,10 +33,9 @@ def install(app: Quart, traffic: Traffic) -> None:
         g.began = time.perf_counter()
 
     @app.after_request
-    async def count(response: Response) -> Response:
+    async def note(response: Response) -> Response:
         rule = request.url_rule
         route = "none" if rule is None else rule.rule  # never the path: anybody could make up new ones
         method = request.method if rule is not None else "any"
-        traffic.requests[method, route, str(response.status_code)] += 1
-        traffic.seconds.add(time.perf_counter() - g.began)
+        traffic.count(method, route, response.status_code, time.perf_counter() - g.began)
         return response

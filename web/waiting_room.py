@@ -1,4 +1,4 @@
-"""Clients who wait until an instance is over: woken by the fact, so that none asks the database again and again."""
+"""Those who wait until an instance is over: woken by the fact, so that none asks the database again and again."""
 
 from collections.abc import Awaitable, Callable
 from uuid import UUID
@@ -11,20 +11,26 @@ from storage.journal.facts import Fact, InstanceEnded, NodeSaid
 
 @define
 class WaitingRoom:
-    """Who waits for which instance; it closes when the service begins to stop."""
+    """Who waits for which instance; it closes when the service begins to stop, or at what `closes_with` names."""
 
     closed: bool = False
+    closes_with: str = "node.draining"
     _waiting: dict[UUID, set[trio.Event]] = field(factory=dict)
 
     def take(self, facts: tuple[Fact, ...]) -> None:
         """Wake those whose instance has ended, or all when the service stops."""
         for fact in facts:
             if isinstance(fact, InstanceEnded):
-                self._wake(fact.id)
-            elif isinstance(fact, NodeSaid) and fact.type == "node.draining":
-                self.closed = True
-                for instance in list(self._waiting):
-                    self._wake(instance)
+                if self._waiting:
+                    self._wake(fact.id)
+            elif isinstance(fact, NodeSaid) and fact.type == self.closes_with:
+                self.close()
+
+    def close(self) -> None:
+        """Let nobody wait any more."""
+        self.closed = True
+        for instance in list(self._waiting):
+            self._wake(instance)
 
     async def wait(self, instance: UUID, seconds: float, is_over: Callable[[], Awaitable[bool]]) -> bool:
         """Wait until an instance is over, for some seconds at most; False when it is not, or the service stops."""

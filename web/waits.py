@@ -3,7 +3,6 @@
 import re
 from contextlib import suppress
 from functools import partial
-from typing import Any
 from uuid import UUID
 
 from quart import Response, request
@@ -15,15 +14,20 @@ from callsheet.errors import Unknown
 from storage.queries import instances as queries
 from web import representations as show
 from web.replies import Reply
-from web.site import site
+from web.site import Site, site
 
 LONGEST_WAIT = 60  # seconds
 
 
 async def whole_instance(wanted: UUID) -> models.Instance:
+    """Return an instance with its first outputs."""
+    return await instance_as_seen(site(), wanted)
+
+
+async def instance_as_seen(here: Site, wanted: UUID) -> models.Instance:
     """Return an instance with its first outputs, as the TIPMan and the database know it."""
-    seen = await ask(site().engine.tipman, partial(WhereIs, wanted))
-    record, sent = await site().read(_with_outputs, wanted)
+    seen = await ask(here.engine.tipman, partial(WhereIs, wanted))
+    record, sent = await here.read(queries.get_whole, wanted)
     return show.instance_whole(record, sent, seen)
 
 
@@ -55,8 +59,3 @@ def preferred_wait() -> int | None:
 async def _is_over(wanted: UUID) -> bool:
     record = await site().read(queries.get_instance, wanted)
     return record.outcome is not None
-
-
-def _with_outputs(database: Any, wanted: UUID) -> tuple[Any, list[str]]:
-    record = queries.get_instance(database, wanted)
-    return record, queries.first_outputs(database, wanted)

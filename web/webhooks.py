@@ -14,7 +14,8 @@ from callsheet.builtin.addresses import AddressRefused
 from callsheet.builtin.posting import check_target
 from callsheet.definition import check_slug
 from callsheet.errors import Unknown
-from callsheet.subscriptions import check_name, check_secret, new_secret
+from callsheet.signing import check_secret, new_secret
+from callsheet.subscriptions import check_name
 from storage.journal.hook_commands import AddWebhook, ChangeWebhook, RemoveWebhook
 from storage.queries import webhooks as queries
 from storage.records import WebhookRecord

@@ -8,7 +8,6 @@ What is Quart's to bound, the app must set: `asgi_http_class = SafeHTTP`, and in
 """
 
 import logging
-import re
 import resource
 from contextlib import suppress
 from functools import partial
@@ -22,35 +21,24 @@ from hypercorn.app_wrappers import ASGIWrapper
 from hypercorn.config import Config
 from hypercorn.events import Closed, Event, RawData, Updated
 from hypercorn.logging import Logger
-from hypercorn.protocol.events import Event as StreamEvent
-from hypercorn.protocol.events import Request
-from hypercorn.protocol.h11 import STREAM_ID, H11Protocol
-from hypercorn.protocol.http_stream import HTTPStream
 from hypercorn.trio.task_group import TaskGroup
 from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import (
     ASGIFramework,
-    ASGIReceiveCallable,
-    ASGISendCallable,
-    ASGISendEvent,
     ConnectionState,
     ResponseSummary,
     WWWScope,
 )
-from quart import Request as QuartRequest
-from quart.asgi import ASGIHTTPConnection
-from quart_trio.asgi import TrioASGIHTTPConnection
 
 from callsheet.errors import RefusedToStart
 from callsheet.logs import told
+from web.http1 import Http1
 
 log = logging.getLogger("callsheet.web")
 requests = logging.getLogger("callsheet.access")
 
-HOST = re.compile(rb"(?:\[[0-9A-Fa-f:.]{2,45}\]|(?:[0-9A-Za-z_-]{1,63}\.)*[0-9A-Za-z_-]{1,63}\.?)(?::[0-9]{1,5})?")
 READ_SIZE = 64 * 1024
 SLICE = 64 * 1024
-UNCOPIED = 8 * 1024
 TURNED_AWAY_AT_ONCE = 100
 TURNED_AWAY = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
@@ -208,7 +196,7 @@ class _Connection:
         with self._scope:
             async with TaskGroup() as tasks:
                 client, server = _ends(self._stream)
-                self._protocol = _Http1(
+                self._protocol = Http1(
                     self._app,
                     self._config,
                     self._context,
@@ -287,81 +275,6 @@ def _ends(stream: trio.SocketStream) -> tuple[tuple[str, int] | None, tuple[str,
         return None, None
 
 
-class _LastRequest(h11.Connection):
-    """Ignores what follows a request that said it is the last: it must not turn an answer into a 400."""
-
-    def next_event(self) -> Any:
-        """Return the next event, none after the last request."""
-        return h11.NEED_DATA if self.their_state is h11.MUST_CLOSE else super().next_event()
-
-
-class _Http1(H11Protocol):
-    """HTTP/1.1 and nothing else: offers to upgrade to HTTP/2 or WebSocket are ignored (RFC 9110, 7.8)."""
-
-    def __init__(self, *parts: Any) -> None:
-        super().__init__(*parts)
-        self.connection = _LastRequest(h11.SERVER, max_incomplete_event_size=self.config.h11_max_incomplete_size)
-
-    async def handle(self, event: Event) -> None:
-        """Take bytes from the client, unless it has said that nothing more comes."""
-        if isinstance(event, RawData) and self.connection.their_state is h11.MUST_CLOSE:
-            return
-        await super().handle(event)
-
-    async def stream_send(self, event: StreamEvent) -> None:
-        """Send a part of the answer, unless the connection is over."""
-        # Hypercorn also says "the app has ended" to a stream whose last word was cut off, and h11 then refuses.
-        await trio.lowlevel.checkpoint_if_cancelled()
-        await super().stream_send(event)
-
-    async def _send_h11_event(self, event: Any) -> None:
-        """Send large data without copying it: what many streams share costs none of them anything."""
-        body = isinstance(event, h11.Data) and self.connection.our_state is h11.SEND_BODY
-        if not body or len(event.data) < UNCOPIED:
-            await super()._send_h11_event(event)
-            return
-        for part in self.connection.send_with_data_passthrough(event) or ():  # type: ignore[union-attr]
-            await self.send(RawData(data=part))
-
-    async def _check_protocol(self, event: h11.Request) -> None:
-        """Do not look for HTTP/2."""
-
-    async def _create_stream(self, request: h11.Request) -> None:
-        if not _is_plain(request):
-            await self._send_error_response(400)
-            await self.send(Closed())
-            return
-        self.keep_alive_requests += 1
-        self.stream = HTTPStream(
-            self.app, self.config, self.context, self.task_group, self.ssl, self.client, self.server,
-            self.stream_send, STREAM_ID,
-        )  # fmt: skip
-        await self.stream.handle(
-            Request(
-                stream_id=STREAM_ID,
-                headers=list(request.headers),
-                http_version=request.http_version.decode(),
-                method=request.method.decode("ascii").upper(),
-                raw_path=request.target,
-                state=self.connection_state,
-            )
-        )
-
-
-def _is_plain(request: h11.Request) -> bool:
-    """Tell whether we speak this version, name things this way, and know for sure where the body ends.
-
-    Quart answers 500 to a target without a slash and to a host that is no name, each with a traceback in the log.
-    """
-    headers = dict(request.headers)
-    return (
-        request.http_version in {b"1.0", b"1.1"}
-        and request.target.startswith(b"/")
-        and HOST.fullmatch(headers.get(b"host", b"none")) is not None
-        and not (b"transfer-encoding" in headers and b"content-length" in headers)
-    )
-
-
 class _Log(Logger):
     """Hypercorn's log as ours: requests where that is asked for, faults as they are."""
 
@@ -378,34 +291,3 @@ class _Log(Logger):
             took = round(request_time, 6)
             extra = told("http.request", method=method, path=path, status=status, seconds=took, client=client)
             requests.info("%s %s %s %.1f ms", method, path, status or "-", took * 1000, extra=extra)
-
-
-class SafeHTTP(TrioASGIHTTPConnection):
-    """Quart-Trio's connection, but an answer that is complete is not cancelled by the `http.disconnect` after it."""
-
-    _answered = False
-
-    async def __call__(self, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
-        """Answer one request."""
-
-        async def watched(message: ASGISendEvent) -> None:
-            if message["type"] == "http.response.body" and not message.get("more_body"):
-                self._answered = True
-            await send(message)
-
-        await super().__call__(receive, watched)
-
-    async def handle_request(  # type: ignore[override]
-        self, nursery: trio.Nursery, request: QuartRequest, send: ASGISendCallable
-    ) -> None:
-        """Have the app answer; in the scope it finds how to cut its answer off."""
-        self.scope["callsheet.stream"] = nursery.cancel_scope  # type: ignore[typeddict-unknown-key]
-        await super().handle_request(nursery, request, send)
-
-    async def handle_messages(  # type: ignore[override]
-        self, nursery: trio.Nursery, request: QuartRequest, receive: ASGIReceiveCallable
-    ) -> None:
-        """Pass the body on; cancel the handler if its client leaves before the answer."""
-        await ASGIHTTPConnection.handle_messages(self, request, receive)
-        if not self._answered:
-            nursery.cancel_scope.cancel()

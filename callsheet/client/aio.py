@@ -13,8 +13,9 @@ import anyio
 
 from callsheet import models
 from callsheet.client import calls, connection, sse
-from callsheet.client.aio_parts import AsyncInstances, AsyncSchedules, AsyncTasks
+from callsheet.client.aio_parts import AsyncInstances, AsyncSchedules, AsyncTasks, AsyncWebhooks
 from callsheet.client.aio_transport import AsyncTransport, NoStream, is_temporary
+from callsheet.client.call import Duration, Instant
 from callsheet.client.errors import ClientError
 from callsheet.client.retrying import Patience
 from callsheet.client.values import Event
@@ -46,6 +47,7 @@ class AsyncClient:
         self.tasks = AsyncTasks(self._transport)
         self.instances = AsyncInstances(self._transport)
         self.schedules = AsyncSchedules(self._transport)
+        self.webhooks = AsyncWebhooks(self._transport)
 
     @property
     def url(self) -> str:
@@ -64,25 +66,25 @@ class AsyncClient:
     ) -> None:
         await self.aclose()
 
-    async def upcoming(self, limit: int = 50, until: calls.Instant | None = None) -> list[models.DueTime]:
+    async def upcoming(self, limit: int = 50, until: Instant | None = None) -> list[models.DueTime]:
         """Return the next due times of all schedules, soonest first."""
         return (await self._transport.do(calls.upcoming(limit, until))).items
 
     async def stats(
-        self, task: str | None = None, schedule: str | None = None, since: calls.Instant | None = None
+        self, task: str | None = None, schedule: str | None = None, since: Instant | None = None
     ) -> models.Stats:
         """Return counts and percentiles."""
         return await self._transport.do(calls.stats(task, schedule, since))
 
     async def simulate(
         self,
-        end: calls.Instant | calls.Duration,
-        start: calls.Instant | None = None,
+        end: Instant | Duration,
+        start: Instant | None = None,
         *,
         seed: int | None = None,
-        resolution: calls.Duration | None = None,
+        resolution: Duration | None = None,
         max_running: int | None = None,
-        durations: Mapping[str, calls.Duration | Sequence[calls.Duration]] | None = None,
+        durations: Mapping[str, Duration | Sequence[Duration]] | None = None,
         schedules: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> models.Simulation:
         """Return what would happen from `start` (now) to `end`, a time or how long after; nothing is changed.
@@ -94,13 +96,11 @@ class AsyncClient:
         return await self._transport.do(calls.simulate(start, end, durations, schedules, **wanted))
 
     async def tokens(self) -> AsyncGenerator[models.Token, None]:
-        """Yield all API keys that were ever made, newest first, without the keys."""
+        """Yield all API keys, revoked ones as long as history is kept, newest first, without the keys."""
         async for item in self._transport.walk(calls.tokens()):
             yield item
 
-    async def create_token(
-        self, name: str, role: str, expires: calls.Duration | datetime | None = None
-    ) -> models.Token:
+    async def create_token(self, name: str, role: str, expires: Duration | datetime | None = None) -> models.Token:
         """Make an API key, good for ever, until a time or for a while; this once, `token` is the key itself."""
         return await self._transport.do(calls.create_token(name, role, expires))
 
@@ -114,8 +114,8 @@ class AsyncClient:
         by: str | None = None,
         action: str | None = None,
         schedule: str | None = None,
-        since: calls.Instant | None = None,
-        until: calls.Instant | None = None,
+        since: Instant | None = None,
+        until: Instant | None = None,
     ) -> AsyncGenerator[models.AuditEntry, None]:
         """Yield who changed what, newest first."""
         wanted = {"by": by, "action": action, "schedule": schedule}

@@ -1,4 +1,4 @@
-"""Tasks, instances and schedules as the client has them. `sync_parts.py` is made from this."""
+"""Tasks, instances, schedules and webhooks as the client has them. `sync_parts.py` is made from this."""
 
 import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
@@ -11,9 +11,10 @@ import msgspec
 from callsheet import models
 from callsheet.client import calls, sse
 from callsheet.client.aio_transport import AsyncTransport, NoStream, is_temporary
-from callsheet.client.calls import Duration, Instant
+from callsheet.client.call import Call, Duration, Instant, document_of, trigger_of
 from callsheet.client.errors import ClientError, NotFound, WaitTimeout
 from callsheet.client.finished import Finished, Named, finished, id_of, name_of
+from callsheet.signing import new_secret
 
 if TYPE_CHECKING:
     from callsheet.tasks.inline import Runnable
@@ -180,7 +181,7 @@ class AsyncInstances:
                 yield item
 
     async def _follow(
-        self, instance: Named, call: calls.Call[models.Page[TSeq]], kind: type[TSeq]
+        self, instance: Named, call: Call[models.Page[TSeq]], kind: type[TSeq]
     ) -> AsyncGenerator[TSeq, None]:
         """Yield items in turn from pages and from streams, each once, until nothing more can come."""
         following, seen = call, -1
@@ -204,9 +205,7 @@ class AsyncInstances:
                         yield item
             await anyio.sleep(LOOK)
 
-    async def _stream(
-        self, call: calls.Call[models.Page[TSeq]], kind: type[TSeq], seen: int
-    ) -> AsyncGenerator[TSeq, None]:
+    async def _stream(self, call: Call[models.Page[TSeq]], kind: type[TSeq], seen: int) -> AsyncGenerator[TSeq, None]:
         """Yield what a stream gives until it ends, for whatever reason; nothing where there is none."""
         if not self._live:
             return
@@ -249,7 +248,11 @@ class AsyncSchedules:
 
     async def create(self, task: Any, *, id: str | None = None, **fields: Any) -> models.Schedule:  # noqa: A002
         """Create one that must not exist yet; `fields` as for `put`."""
-        return await self._transport.do(calls.create_schedule(calls.document(name_of(task), fields) | {"id": id}))
+        return await self._transport.do(calls.create_schedule(document_of(name_of(task), fields) | {"id": id}))
+
+    async def create_batch(self, items: Sequence[Mapping[str, Any]]) -> Sequence[models.Created]:
+        """Create up to 10,000 that must not exist yet, all or none; each item is a document, with or without `id`."""
+        return (await self._transport.do(calls.create_schedules(items))).items
 
     async def put(
         self, name: str, task: Any, *, if_match: int | None = None, new: bool = False, **fields: Any
@@ -259,12 +262,12 @@ class AsyncSchedules:
         `fields` are those of the document (`input`, `overlap`, `tags` …); its `trigger` may also be given by its own
         words: `every`, `cron` with `timezone`, `at`, or `after` with `on`.
         """
-        document = calls.document(name_of(task), fields)
+        document = document_of(name_of(task), fields)
         return await self._transport.do(calls.put_schedule(name, document, if_match, new=new))
 
     async def compare(self, name: str, task: Any, **fields: Any) -> models.Comparison:
         """Tell what `put` would do, and which due times would appear and vanish."""
-        return await self._transport.do(calls.compare_schedule(name, calls.document(name_of(task), fields)))
+        return await self._transport.do(calls.compare_schedule(name, document_of(name_of(task), fields)))
 
     async def patch(self, name: str, patch: Mapping[str, Any], *, if_match: int | None = None) -> models.Schedule:
         """Change some fields by a merge patch."""
@@ -319,4 +322,56 @@ class AsyncSchedules:
 
     async def preview(self, *, after: Instant | None = None, limit: int = 10, **words: Any) -> models.Preview:
         """Return the next due times of a trigger, given like that of `put`; nothing is saved."""
-        return await self._transport.do(calls.preview(calls.trigger_of(words), after, limit))
+        return await self._transport.do(calls.preview(trigger_of(words), after, limit))
+
+
+class AsyncWebhooks:
+    """Other servers that are told of events; each is named by its id or URI."""
+
+    def __init__(self, transport: AsyncTransport) -> None:
+        self._transport = transport
+
+    async def list(self) -> AsyncGenerator[models.Webhook, None]:
+        """Yield all webhooks, oldest first."""
+        async for item in self._transport.walk(calls.list_webhooks()):
+            yield item
+
+    async def get(self, webhook: models.Webhook | str) -> models.Webhook:
+        """Return one, and how it does."""
+        return await self._transport.do(calls.get_webhook(id_of(webhook)))
+
+    async def create(
+        self, url: str, events: Sequence[str], *, schedules: Sequence[str] | None = None, secret: str | None = None
+    ) -> models.Webhook:
+        """Make one that is told of `events`, of these `schedules` only if some are given; it has its `secret`."""
+        secret = secret or new_secret()
+        made = await self._transport.do(calls.create_webhook(url, events, schedules, secret))
+        made.secret = secret
+        return made
+
+    async def change(
+        self,
+        webhook: models.Webhook | str,
+        *,
+        url: str | None = None,
+        events: Sequence[str] | None = None,
+        schedules: Sequence[str] | None = None,
+        enabled: bool | None = None,
+    ) -> models.Webhook:
+        """Change what is given; no `schedules` (an empty list) means those of all."""
+        call = calls.change_webhook(id_of(webhook), url=url, events=events, schedules=schedules, enabled=enabled)
+        return await self._transport.do(call)
+
+    async def rotate(self, webhook: models.Webhook | str, secret: str | None = None) -> str:
+        """Sign with another secret from now on, one that is made up unless given; return it."""
+        secret = secret or new_secret()
+        await self._transport.do(calls.change_webhook(id_of(webhook), secret=secret))
+        return secret
+
+    async def delete(self, webhook: models.Webhook | str) -> None:
+        """Forget it, and what is on its way to it."""
+        await self._transport.do(calls.delete_webhook(id_of(webhook)))
+
+    async def test(self, webhook: models.Webhook | str) -> models.Tried:
+        """Send a test message now, and tell how that went."""
+        return await self._transport.do(calls.try_webhook(id_of(webhook)))

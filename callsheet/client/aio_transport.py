@@ -11,9 +11,9 @@ import httpx2
 import msgspec
 
 from callsheet.client import sse
-from callsheet.client.calls import Call
+from callsheet.client.call import Call
 from callsheet.client.connection import Target
-from callsheet.client.errors import ClientError, Refused, Unreachable, error_of
+from callsheet.client.errors import ClientError, Refused, Unreachable, error_of, in_words
 from callsheet.client.retrying import Patience, knows_no_keys
 from callsheet.models import Page
 
@@ -129,7 +129,7 @@ def _read(call: Call[T], body: bytes, target: Target) -> T:
 def _unreachable(target: Target, error: httpx2.TransportError) -> Unreachable:
     sent = not isinstance(error, NOT_SENT)
     what = "The connection broke" if sent else "Nobody answers"
-    return Unreachable(f"{what} at {target.url}: {str(error) or type(error).__name__}.", sent=sent)
+    return Unreachable(f"{what} at {target.url}: {in_words(error)}.", sent=sent)
 
 
 def is_temporary(error: ClientError) -> bool:

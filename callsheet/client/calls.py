@@ -1,130 +1,19 @@
-"""Every request that the API takes, as a value: what to send, and how to read the answer. Nothing here does any I/O."""
+"""Every request that the API takes: what to send, and how to read the answer."""
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
-from typing import Any, Generic, TypeVar
-from urllib.parse import quote
+from datetime import datetime
+from typing import Any
 
 import msgspec
-from attrs import evolve, frozen
+from attrs import evolve
 
 from callsheet import models
+from callsheet.client.call import Call, Duration, Instant, call, document_of, encode, plain
 from callsheet.client.values import Event
-
-T = TypeVar("T")
-
-Instant = datetime | str
-Duration = str | float | timedelta
 
 MOST = 200  # items on one page
 SIMULATING = 40.0  # seconds that a simulation may take, and a little more
-
-
-@frozen
-class Call(Generic[T]):
-    """One request.
-
-    `repeatable`: to send it twice does what to send it once does. `creates`: it starts something new each time, so
-    that it may carry an Idempotency-Key.
-    """
-
-    method: str
-    path: str
-    answer: type[T]
-    query: Mapping[str, str] = {}
-    body: bytes | None = None
-    headers: Mapping[str, str] = {}
-    repeatable: bool = True
-    creates: bool = False
-    takes: float = 0.0  # seconds that an answer may take, whatever the time-out of the client
-    patient: bool = True  # False: what it asks is whether somebody answers right now
-
-    def read(self, body: bytes) -> T:
-        """Decode a successful answer."""
-        if self.answer is type(None):
-            return None
-        return msgspec.json.decode(body, type=self.answer)
-
-    def whole(self) -> "Call[T]":
-        """Return the same call for a stream, which has no pages."""
-        return evolve(
-            self, query={name: value for name, value in self.query.items() if name not in ("limit", "cursor")}
-        )
-
-    def at(self, cursor: str) -> "Call[T]":
-        """Return the same call for another page."""
-        return evolve(self, query={**self.query, "cursor": cursor})
-
-
-def call(
-    method: str,
-    path: str,
-    answer: type[T],
-    *names: str,
-    query: Mapping[str, Any] | None = None,
-    body: Mapping[str, Any] | None = None,
-    if_match: int | None = None,
-    headers: Mapping[str, str] | None = None,
-    repeatable: bool = True,
-    creates: bool = False,
-) -> Call[T]:
-    """Put a call together: `names` fill the `{}` of the path, and what is None is left out."""
-    filled = path.format(*(quote(name, safe="") for name in names))
-    sent = {name: _text(value) for name, value in (query or {}).items() if value is not None}
-    extra = dict(headers or {}) | ({} if if_match is None else {"If-Match": f'"{if_match}"'})
-    data = None if body is None else encode(body)
-    return Call(method, filled, answer, sent, data, extra, repeatable and if_match is None, creates)
-
-
-def encode(body: Mapping[str, Any], *, with_null: bool = False) -> bytes:
-    """Encode a body; what is None on its first level is left out, and lengths of time become seconds."""
-    sent = {name: _plain(value) for name, value in body.items() if with_null or value is not None}
-    return msgspec.json.encode(sent, enc_hook=_model)
-
-
-def _model(value: Any) -> Any:
-    """Turn a pydantic model into JSON built-ins; dataclasses, attrs classes and Structs need no help."""
-    if hasattr(value, "model_dump"):
-        return value.model_dump(mode="json")
-    raise TypeError(f"{type(value).__name__} cannot be written as JSON")
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, timedelta):
-        return value.total_seconds()
-    return _aware(value) if isinstance(value, datetime) else value
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, datetime):
-        return _aware(value).astimezone(UTC).isoformat().replace("+00:00", "Z")
-    return ",".join(value) if isinstance(value, list | tuple) else str(value)
-
-
-def _aware(moment: datetime) -> datetime:
-    if moment.tzinfo is None:
-        raise ValueError("a time needs a zone: datetime.now(UTC), or .astimezone()")
-    return moment
-
-
-TRIGGER_WORDS = ("every", "cron", "at", "after", "timezone", "anchor", "on")
-
-
-def trigger_of(words: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a trigger: the `trigger` given whole, or the one that its own words make."""
-    made = {name: _plain(words[name]) for name in TRIGGER_WORDS if words.get(name) is not None}
-    whole = words.get("trigger")
-    if (whole is None) == (not made):
-        raise ValueError("give either trigger, or one of every, cron, at and after")
-    return made or dict(whole or {})
-
-
-def document(task: str, fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a schedule's document; lengths of time and trigger may be written as Python has them."""
-    rest = {name: value for name, value in fields.items() if name not in (*TRIGGER_WORDS, "trigger")}
-    return {"task": task, "trigger": trigger_of(fields), **rest}
+TRYING = 20.0  # seconds that a webhook may take to answer a test, and a little more
 
 
 # --- tasks ---
@@ -212,6 +101,13 @@ def list_schedules(limit: int = MOST, **wanted: str | None) -> Call[models.Page[
 def create_schedule(document: Mapping[str, Any]) -> Call[models.Schedule]:
     """Create one, which must not exist."""
     return call("POST", "/v1/schedules", models.Schedule, body=document, repeatable=False, creates=True)
+
+
+def create_schedules(items: Sequence[Mapping[str, Any]]) -> Call[models.BatchCreated]:
+    """Create many, all or none."""
+    return call(
+        "POST", "/v1/schedules/batch", models.BatchCreated, body={"items": items}, repeatable=False, creates=True
+    )
 
 
 def put_schedule(
@@ -309,6 +205,43 @@ def preview(trigger: Mapping[str, Any], after: Instant | None, limit: int) -> Ca
     return call("POST", "/v1/schedules/preview", models.Preview, body=body)
 
 
+# --- webhooks ---
+
+
+def list_webhooks(limit: int = MOST) -> Call[models.Page[models.Webhook]]:
+    """All webhooks, oldest first."""
+    return call("GET", "/v1/webhooks", models.Page[models.Webhook], query={"limit": limit})
+
+
+def get_webhook(name: str) -> Call[models.Webhook]:
+    """One webhook, and how it does."""
+    return call("GET", "/v1/webhooks/{}", models.Webhook, name)
+
+
+def create_webhook(
+    url: str, events: Sequence[str], schedules: Sequence[str] | None, secret: str
+) -> Call[models.Webhook]:
+    """Make one. Its secret is brought along, so that a repetition, whose answer has none, loses nothing."""
+    body = {"url": url, "events": events, "schedules": schedules, "secret": secret}
+    return call("POST", "/v1/webhooks", models.Webhook, body=body, repeatable=False, creates=True)
+
+
+def change_webhook(name: str, **fields: Any) -> Call[models.Webhook]:
+    """Change what is given, disable it, or enable it again."""
+    return call("PATCH", "/v1/webhooks/{}", models.Webhook, name, body=fields)
+
+
+def delete_webhook(name: str) -> Call[None]:
+    """Forget one."""
+    return call("DELETE", "/v1/webhooks/{}", type(None), name)
+
+
+def try_webhook(name: str) -> Call[models.Tried]:
+    """Send a test message; its receiver gets another one each time."""
+    made = call("POST", "/v1/webhooks/{}/test", models.Tried, name, body={}, repeatable=False)
+    return evolve(made, takes=TRYING)
+
+
 # --- all together ---
 
 
@@ -337,12 +270,12 @@ def simulate(
 
 
 def _lengths(given: Duration | Sequence[Duration]) -> Any:
-    return [_plain(one) for one in given] if isinstance(given, list | tuple) else _plain(given)
+    return [plain(one) for one in given] if isinstance(given, list | tuple) else plain(given)
 
 
 def _tried(fields: Mapping[str, Any]) -> dict[str, Any]:
     rest = {name: value for name, value in fields.items() if name != "task"}
-    return {name: _plain(value) for name, value in document(str(fields.get("task", "")), rest).items()}
+    return {name: plain(value) for name, value in document_of(str(fields.get("task", "")), rest).items()}
 
 
 def tokens(limit: int = MOST) -> Call[models.Page[models.Token]]:

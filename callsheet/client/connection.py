@@ -63,4 +63,5 @@ def _token(given: str | Path | None, environment: Mapping[str, str]) -> str | No
     try:
         return Path(path).read_text().strip() or None
     except (OSError, ValueError) as error:
-        raise ValueError(f"The token file {path} cannot be read: {error}.") from None
+        why = getattr(error, "strerror", None) or error
+        raise ValueError(f"The token file {path} cannot be read: {why}.") from None

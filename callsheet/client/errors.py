@@ -1,5 +1,6 @@
 """What can go wrong for a client, by what it should do about it."""
 
+import re
 from http import HTTPStatus
 from typing import Any
 
@@ -23,6 +24,11 @@ class Unreachable(ClientError):
     def __init__(self, sentence: str, *, sent: bool = False) -> None:
         super().__init__(sentence)
         self.sent = sent
+
+
+def in_words(error: Exception) -> str:
+    """Return what an error of the network says, without the number that the system has for it."""
+    return re.sub(r"^\[Errno -?\d+\] ", "", str(error)) or type(error).__name__
 
 
 class Refused(ClientError):

@@ -6,7 +6,7 @@ import msgspec
 from attrs import frozen
 
 from callsheet.client.errors import ClientError
-from callsheet.models import Instance, Started
+from callsheet.models import Instance, Started, Webhook
 
 if TYPE_CHECKING:
     from callsheet.tasks.inline import Runnable
@@ -44,9 +44,9 @@ class Finished(Generic[T]):
         return self
 
 
-def id_of(instance: Named) -> str:
-    """Return the id of an instance, however it is named."""
-    text = instance if isinstance(instance, str) else instance.id
+def id_of(thing: Named | Webhook) -> str:
+    """Return the id of an instance or a webhook, however it is named."""
+    text = thing if isinstance(thing, str) else thing.id
     return text.rsplit("/", 1)[-1]
 
 

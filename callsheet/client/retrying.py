@@ -5,7 +5,7 @@ from typing import Any
 
 from attrs import frozen
 
-from callsheet.client.calls import Call
+from callsheet.client.call import Call
 from callsheet.client.errors import ClientError, RateLimited, Refused, Unavailable, Unreachable
 
 AGAIN = (502, 503, 504)

@@ -11,9 +11,10 @@ from typing import Any, TypeVar
 
 from callsheet import models
 from callsheet.client import calls, connection, sse
+from callsheet.client.call import Duration, Instant
 from callsheet.client.errors import ClientError
 from callsheet.client.retrying import Patience
-from callsheet.client.sync_parts import Instances, Schedules, Tasks
+from callsheet.client.sync_parts import Instances, Schedules, Tasks, Webhooks
 from callsheet.client.sync_transport import NoStream, Transport, is_temporary
 from callsheet.client.values import Event
 
@@ -44,6 +45,7 @@ class Client:
         self.tasks = Tasks(self._transport)
         self.instances = Instances(self._transport)
         self.schedules = Schedules(self._transport)
+        self.webhooks = Webhooks(self._transport)
 
     @property
     def url(self) -> str:
@@ -62,25 +64,23 @@ class Client:
     ) -> None:
         self.close()
 
-    def upcoming(self, limit: int = 50, until: calls.Instant | None = None) -> list[models.DueTime]:
+    def upcoming(self, limit: int = 50, until: Instant | None = None) -> list[models.DueTime]:
         """Return the next due times of all schedules, soonest first."""
         return (self._transport.do(calls.upcoming(limit, until))).items
 
-    def stats(
-        self, task: str | None = None, schedule: str | None = None, since: calls.Instant | None = None
-    ) -> models.Stats:
+    def stats(self, task: str | None = None, schedule: str | None = None, since: Instant | None = None) -> models.Stats:
         """Return counts and percentiles."""
         return self._transport.do(calls.stats(task, schedule, since))
 
     def simulate(
         self,
-        end: calls.Instant | calls.Duration,
-        start: calls.Instant | None = None,
+        end: Instant | Duration,
+        start: Instant | None = None,
         *,
         seed: int | None = None,
-        resolution: calls.Duration | None = None,
+        resolution: Duration | None = None,
         max_running: int | None = None,
-        durations: Mapping[str, calls.Duration | Sequence[calls.Duration]] | None = None,
+        durations: Mapping[str, Duration | Sequence[Duration]] | None = None,
         schedules: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> models.Simulation:
         """Return what would happen from `start` (now) to `end`, a time or how long after; nothing is changed.
@@ -92,11 +92,11 @@ class Client:
         return self._transport.do(calls.simulate(start, end, durations, schedules, **wanted))
 
     def tokens(self) -> Generator[models.Token, None, None]:
-        """Yield all API keys that were ever made, newest first, without the keys."""
+        """Yield all API keys, revoked ones as long as history is kept, newest first, without the keys."""
         for item in self._transport.walk(calls.tokens()):
             yield item
 
-    def create_token(self, name: str, role: str, expires: calls.Duration | datetime | None = None) -> models.Token:
+    def create_token(self, name: str, role: str, expires: Duration | datetime | None = None) -> models.Token:
         """Make an API key, good for ever, until a time or for a while; this once, `token` is the key itself."""
         return self._transport.do(calls.create_token(name, role, expires))
 
@@ -110,8 +110,8 @@ class Client:
         by: str | None = None,
         action: str | None = None,
         schedule: str | None = None,
-        since: calls.Instant | None = None,
-        until: calls.Instant | None = None,
+        since: Instant | None = None,
+        until: Instant | None = None,
     ) -> Generator[models.AuditEntry, None, None]:
         """Yield who changed what, newest first."""
         wanted = {"by": by, "action": action, "schedule": schedule}

@@ -1,4 +1,4 @@
-"""Tasks, instances, schedules. Made from `aio_parts.py` by tests/client/test_faces.py; change that."""
+"""Tasks, instances, schedules, webhooks. Made from `aio_parts.py` by tests/client/test_faces.py; change that."""
 
 import time
 from collections.abc import Generator, Mapping, Sequence
@@ -9,10 +9,11 @@ import msgspec
 
 from callsheet import models
 from callsheet.client import calls, sse
-from callsheet.client.calls import Duration, Instant
+from callsheet.client.call import Call, Duration, Instant, document_of, trigger_of
 from callsheet.client.errors import ClientError, NotFound, WaitTimeout
 from callsheet.client.finished import Finished, Named, finished, id_of, name_of
 from callsheet.client.sync_transport import NoStream, Transport, is_temporary
+from callsheet.signing import new_secret
 
 if TYPE_CHECKING:
     from callsheet.tasks.inline import Runnable
@@ -178,9 +179,7 @@ class Instances:
             for item in items:
                 yield item
 
-    def _follow(
-        self, instance: Named, call: calls.Call[models.Page[TSeq]], kind: type[TSeq]
-    ) -> Generator[TSeq, None, None]:
+    def _follow(self, instance: Named, call: Call[models.Page[TSeq]], kind: type[TSeq]) -> Generator[TSeq, None, None]:
         """Yield items in turn from pages and from streams, each once, until nothing more can come."""
         following, seen = call, -1
         while True:
@@ -203,7 +202,7 @@ class Instances:
                         yield item
             time.sleep(LOOK)
 
-    def _stream(self, call: calls.Call[models.Page[TSeq]], kind: type[TSeq], seen: int) -> Generator[TSeq, None, None]:
+    def _stream(self, call: Call[models.Page[TSeq]], kind: type[TSeq], seen: int) -> Generator[TSeq, None, None]:
         """Yield what a stream gives until it ends, for whatever reason; nothing where there is none."""
         if not self._live:
             return
@@ -246,7 +245,11 @@ class Schedules:
 
     def create(self, task: Any, *, id: str | None = None, **fields: Any) -> models.Schedule:  # noqa: A002
         """Create one that must not exist yet; `fields` as for `put`."""
-        return self._transport.do(calls.create_schedule(calls.document(name_of(task), fields) | {"id": id}))
+        return self._transport.do(calls.create_schedule(document_of(name_of(task), fields) | {"id": id}))
+
+    def create_batch(self, items: Sequence[Mapping[str, Any]]) -> Sequence[models.Created]:
+        """Create up to 10,000 that must not exist yet, all or none; each item is a document, with or without `id`."""
+        return (self._transport.do(calls.create_schedules(items))).items
 
     def put(
         self, name: str, task: Any, *, if_match: int | None = None, new: bool = False, **fields: Any
@@ -256,12 +259,12 @@ class Schedules:
         `fields` are those of the document (`input`, `overlap`, `tags` …); its `trigger` may also be given by its own
         words: `every`, `cron` with `timezone`, `at`, or `after` with `on`.
         """
-        document = calls.document(name_of(task), fields)
+        document = document_of(name_of(task), fields)
         return self._transport.do(calls.put_schedule(name, document, if_match, new=new))
 
     def compare(self, name: str, task: Any, **fields: Any) -> models.Comparison:
         """Tell what `put` would do, and which due times would appear and vanish."""
-        return self._transport.do(calls.compare_schedule(name, calls.document(name_of(task), fields)))
+        return self._transport.do(calls.compare_schedule(name, document_of(name_of(task), fields)))
 
     def patch(self, name: str, patch: Mapping[str, Any], *, if_match: int | None = None) -> models.Schedule:
         """Change some fields by a merge patch."""
@@ -316,4 +319,56 @@ class Schedules:
 
     def preview(self, *, after: Instant | None = None, limit: int = 10, **words: Any) -> models.Preview:
         """Return the next due times of a trigger, given like that of `put`; nothing is saved."""
-        return self._transport.do(calls.preview(calls.trigger_of(words), after, limit))
+        return self._transport.do(calls.preview(trigger_of(words), after, limit))
+
+
+class Webhooks:
+    """Other servers that are told of events; each is named by its id or URI."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    def list(self) -> Generator[models.Webhook, None, None]:
+        """Yield all webhooks, oldest first."""
+        for item in self._transport.walk(calls.list_webhooks()):
+            yield item
+
+    def get(self, webhook: models.Webhook | str) -> models.Webhook:
+        """Return one, and how it does."""
+        return self._transport.do(calls.get_webhook(id_of(webhook)))
+
+    def create(
+        self, url: str, events: Sequence[str], *, schedules: Sequence[str] | None = None, secret: str | None = None
+    ) -> models.Webhook:
+        """Make one that is told of `events`, of these `schedules` only if some are given; it has its `secret`."""
+        secret = secret or new_secret()
+        made = self._transport.do(calls.create_webhook(url, events, schedules, secret))
+        made.secret = secret
+        return made
+
+    def change(
+        self,
+        webhook: models.Webhook | str,
+        *,
+        url: str | None = None,
+        events: Sequence[str] | None = None,
+        schedules: Sequence[str] | None = None,
+        enabled: bool | None = None,
+    ) -> models.Webhook:
+        """Change what is given; no `schedules` (an empty list) means those of all."""
+        call = calls.change_webhook(id_of(webhook), url=url, events=events, schedules=schedules, enabled=enabled)
+        return self._transport.do(call)
+
+    def rotate(self, webhook: models.Webhook | str, secret: str | None = None) -> str:
+        """Sign with another secret from now on, one that is made up unless given; return it."""
+        secret = secret or new_secret()
+        self._transport.do(calls.change_webhook(id_of(webhook), secret=secret))
+        return secret
+
+    def delete(self, webhook: models.Webhook | str) -> None:
+        """Forget it, and what is on its way to it."""
+        self._transport.do(calls.delete_webhook(id_of(webhook)))
+
+    def test(self, webhook: models.Webhook | str) -> models.Tried:
+        """Send a test message now, and tell how that went."""
+        return self._transport.do(calls.try_webhook(id_of(webhook)))

@@ -1,15 +1,18 @@
 """`callsheet apply`: the schedules of a sheet, made so; to apply it again changes nothing."""
 
 import argparse
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
+from callsheet.client.errors import Invalid
 from callsheet.commands import output
 from callsheet.commands.common import Arguments, asking, say
 from callsheet.commands.inputs import read_text
-from callsheet.commands.schedule_tables import times
 from callsheet.commands.sheets import Sheet, Step, carry_out, plan, read_sheet
+from callsheet.models import LocalTime
+from callsheet.timetable import describe, parse_trigger
 
 if TYPE_CHECKING:
     from callsheet.client import Client
@@ -18,13 +21,15 @@ SIGNS = {"create": "+", "update": "~", "keep": "=", "delete": "-"}
 
 
 class Planned(Struct):
-    """One step as it is printed."""
+    """One step as it is printed: how many due times appear and vanish, and the first of them."""
 
     does: str
     id: str
     when: str
-    appear: str
-    vanish: str
+    appearing: int
+    appear: list[LocalTime]
+    vanishing: int
+    vanish: list[LocalTime]
 
 
 COLUMNS: output.Columns[Planned] = (
@@ -32,8 +37,8 @@ COLUMNS: output.Columns[Planned] = (
     ("does", lambda one: one.does),
     ("id", lambda one: one.id),
     ("when", lambda one: one.when),
-    ("due times that appear", lambda one: one.appear),
-    ("that vanish", lambda one: one.vanish),
+    ("due times that appear", lambda one: _from(one.appearing, one.appear)),
+    ("that vanish", lambda one: _from(one.vanishing, one.vanish)),
 )
 
 
@@ -58,7 +63,11 @@ def _apply(client: "Client", arguments: Arguments) -> None:
 
 def make_so(client: "Client", sheet: Sheet, arguments: Arguments) -> None:
     """Print the plan for a sheet and carry it out, unless only the plan is wanted."""
-    steps = plan(client, sheet, prune=arguments.prune)
+    try:
+        steps = plan(client, sheet, prune=arguments.prune)
+    except Invalid:
+        say("Nothing was changed, for this is wrong:")
+        raise
     output.show([_planned(step) for step in steps], COLUMNS, arguments.output, lambda one: one.id)
     count = sum(step.does != "keep" for step in steps)
     if arguments.dry_run:
@@ -72,6 +81,17 @@ def make_so(client: "Client", sheet: Sheet, arguments: Arguments) -> None:
 def _planned(step: Step) -> Planned:
     would = step.would
     if would is None:
-        return Planned(step.does, step.id, "", "", "")
-    appear, vanish = times(would.appear, would.appearing), times(would.vanish, would.vanishing)
-    return Planned(step.does, step.id, would.description, appear, vanish)
+        return Planned(step.does, step.id, _after(step.document), 0, [], 0, [])
+    return Planned(
+        step.does, step.id, would.description, would.appearing, would.appear, would.vanishing, would.vanish
+    )  # fmt: skip
+
+
+def _after(document: Mapping[str, Any]) -> str:
+    """Return when a schedule is due that comes after one which is not there yet; nothing for one that goes."""
+    trigger = document.get("trigger")
+    return describe(parse_trigger(trigger, anchor=0)) if trigger else ""
+
+
+def _from(count: int, dues: list[LocalTime]) -> str:
+    return f"{count} from {output.local(dues[0].due_at)}" if dues else ""

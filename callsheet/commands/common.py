@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from callsheet.commands import INTERRUPTED
 from callsheet.instants import SECOND, parse_duration
 from callsheet.lifecycle import SCHEDULE_STATES
 
@@ -18,7 +19,7 @@ Arguments = argparse.Namespace
 Body = Callable[["Client", Arguments], int | None]
 
 OK, FAILED, USAGE, NOT_FOUND, CONFLICT, UNREACHABLE = range(6)
-INTERRUPTED, NOBODY_READS = 130, 141  # as a shell counts SIGINT and SIGPIPE
+NOBODY_READS = 141  # as a shell counts SIGPIPE
 FORMATS = ("table", "json", "jsonl", "name")
 
 
@@ -28,7 +29,7 @@ class Usage(Exception):
 
 def verb(verbs: Any, name: str, body: Body, help_: str) -> argparse.ArgumentParser:
     """Add a command that asks the service, with the options all such have."""
-    parser: argparse.ArgumentParser = verbs.add_parser(name, help=help_, description=f"{help_.capitalize()}.")
+    parser: argparse.ArgumentParser = verbs.add_parser(name, help=help_, description=f"{help_[0].upper()}{help_[1:]}.")
     asking(parser, body)
     return parser
 
@@ -36,28 +37,50 @@ def verb(verbs: Any, name: str, body: Body, help_: str) -> argparse.ArgumentPars
 def asking(parser: argparse.ArgumentParser, body: Body) -> None:
     """Make a parser one of a command that asks the service."""
     parser._negative_number_matcher = re.compile(r"-\d\w*")  # or -3d could only be given as --from=-3d
-    parser.add_argument("--url", metavar="URL", help="address of the service (CALLSHEET_URL, http://127.0.0.1:8080)")
-    parser.add_argument("--token-file", metavar="FILE", help="file that holds the API key (CALLSHEET_TOKEN_FILE)")
-    parser.add_argument("-o", "--output", choices=FORMATS, default="table", help="how results look (table)")
+    connecting(parser)
     parser.set_defaults(run=lambda arguments: ask(body, arguments))
 
 
+def connecting(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say which service is asked, by whom, and how results look."""
+    parser.add_argument("--url", metavar="URL", help="address of the service (CALLSHEET_URL, http://127.0.0.1:8080)")
+    parser.add_argument("--token-file", metavar="FILE", help="file that holds the API key (CALLSHEET_TOKEN_FILE)")
+    parser.add_argument("-o", "--output", choices=FORMATS, default="table", help="how results look (table)")
+
+
 def ask(body: Body, arguments: Arguments) -> int:
-    """Run a command with a client, and turn what goes wrong into a sentence and an exit code."""
-    from callsheet.client import Client, ClientError  # noqa: PLC0415 - --help does not need it
+    """Run a command with a client; return its exit code."""
+    from callsheet.client import Client  # noqa: PLC0415 - --help does not need it
+
+    def do() -> int | None:
+        with Client(arguments.url, token_file=arguments.token_file, tries=3) as client:
+            return body(client, arguments)
+
+    return guarded(do)
+
+
+def guarded(do: Callable[[], int | None]) -> int:
+    """Do something with a client, and turn what goes wrong into a sentence and an exit code."""
+    from callsheet.client import ClientError  # noqa: PLC0415 - as above
 
     try:
-        with Client(arguments.url, token_file=arguments.token_file, tries=3) as client:
-            return body(client, arguments) or OK
+        return do() or OK
     except ClientError as error:
         return complain(error)
     except (Usage, ValueError, OSError) as error:
         if isinstance(error, BrokenPipeError):
             return nobody_reads()
-        say(f"callsheet: {error}")
+        say(f"callsheet: {reason_of(error)}")
         return USAGE
     except KeyboardInterrupt:
         return INTERRUPTED
+
+
+def reason_of(error: Exception) -> str:
+    """Return what an error says; of one of the system, without its number, and with the file that it is about."""
+    if not isinstance(error, OSError) or error.strerror is None:
+        return str(error)
+    return f"{error.filename}: {error.strerror}." if error.filename else f"{error.strerror}."
 
 
 def nobody_reads() -> int:
@@ -74,31 +97,73 @@ def say(text: str) -> None:
 
 def complain(error: "ClientError") -> int:
     """Say what went wrong and what to do next; return the exit code."""
+    for sentence in _sentences(error):
+        say(f"callsheet: {sentence}")
+    advice = _advice(error)
+    if advice is not None:
+        say(advice)
+    return _code(error)
+
+
+def _code(error: "ClientError") -> int:
     from callsheet import client  # noqa: PLC0415 - it is loaded by now
 
-    say(f"callsheet: {error}")
+    codes: dict[int, tuple[type[ClientError], ...]] = {
+        UNREACHABLE: (client.Unreachable, client.Unavailable),
+        NOT_FOUND: (client.NotFound, client.Gone),
+        CONFLICT: (client.Conflict, client.PreconditionFailed),
+        USAGE: (client.Invalid,),
+    }
+    return next((code for code, kinds in codes.items() if isinstance(error, kinds)), FAILED)
+
+
+def _advice(error: "ClientError") -> str | None:
+    from callsheet import client  # noqa: PLC0415 - as above
+
     match error:
         case client.Unreachable():
-            say("Start it with `callsheet serve`, or say where it is: --url or CALLSHEET_URL.")
-            return UNREACHABLE
+            return "Start it with `callsheet serve`, or say where it is: --url or CALLSHEET_URL."
         case client.Unavailable():
-            say("Try again soon; `callsheet doctor` looks for what is wrong.")
-            return UNREACHABLE
+            return "Try again soon; `callsheet doctor` looks for what is wrong."
         case client.NotFound() if error.kind == "no-such-page":
-            say("That service does not have this; `callsheet --version` on both sides tells which is older.")
-            return NOT_FOUND
+            return "That service does not have this; `callsheet --version` on both sides tells which is older."
         case client.NotFound():
-            say("`callsheet task ls`, `schedule ls` and `instance ls` show what there is.")
-            return NOT_FOUND
-        case client.Conflict() | client.PreconditionFailed():
-            if isinstance(error, client.Conflict) and error.blocked_by:
-                say(f"Look at it with `callsheet instance get {error.blocked_by.rsplit('/', 1)[-1]}`.")
-            return CONFLICT
-        case client.Invalid():
-            return USAGE
+            return f"`callsheet {_named_in(str(error)) or 'schedule'} ls` shows what there is."
+        case client.Gone():
+            return "`--after 0` begins with the oldest that is kept."
+        case client.Conflict() if error.blocked_by:
+            return f"Look at it with `callsheet instance get {error.blocked_by.rsplit('/', 1)[-1]}`."
+        case client.Invalid() if any(one.pointer.startswith("#/input") for one in error.errors):
+            return "`callsheet task get NAME` shows what a task takes."
         case client.Unauthorized() | client.Forbidden():
-            say("Give an API key that may do this: --token-file, CALLSHEET_TOKEN_FILE or CALLSHEET_TOKEN.")
-    return FAILED
+            return "Give an API key that may do this: --token-file, CALLSHEET_TOKEN_FILE or CALLSHEET_TOKEN."
+    return None
+
+
+def _sentences(error: "ClientError") -> list[str]:
+    """Return what an error says: each wrong field on a line of its own."""
+    errors = getattr(error, "errors", ())
+    if len(errors) < 2:
+        return [str(error)]
+    return [f"{one.pointer.removeprefix('#')}: {one.detail}" for one in errors]
+
+
+def _named_in(sentence: str) -> str | None:
+    """Return the kind of thing that is said not to be there, as its command is called."""
+    found = re.match(r"There is no (task|schedule|instance|webhook|token) ", sentence)
+    return None if found is None else found[1]
+
+
+def positive(text: str) -> int:
+    """Read a number of things, 1 or more."""
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 1 on")
+    return int(text)
+
+
+def limit(parser: argparse.ArgumentParser, most: int, what: str) -> None:
+    """Let a command be told how much to print."""
+    parser.add_argument("-n", "--limit", type=positive, default=most, metavar="N", help=f"{what} ({most})")
 
 
 def read_time(text: str) -> datetime:

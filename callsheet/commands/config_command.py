@@ -3,6 +3,7 @@
 import argparse
 import os
 import re
+from collections.abc import Callable
 
 from attrs import asdict
 from msgspec import Struct
@@ -28,7 +29,8 @@ COLUMNS: output.Columns[Setting] = (
     ("value", lambda one: one.value),
     ("from", lambda one: one.origin),
 )
-_PASSWORD = re.compile(r"(?<=:)[^:@/]+(?=@)|(?<=password=)[^&\s]+")
+_PASSWORD = re.compile(r"(?<=://)([^:/@]*:).*(?=@)|(password=)[^&\s]+")
+OFF = ("keep_for", "keep_last", "keep_events", "rate_limit")  # what may be `off`
 _UNITS = ((86_400, "d"), (3600, "h"), (60, "m"), (1, "s"))
 _SECRET = re.compile(r"key|token|secret|password")
 
@@ -56,21 +58,32 @@ def run(arguments: Arguments) -> int:
 def masked(name: str, value: object) -> str:
     """Return a value to be shown: passwords and keys are not."""
     if value is None or value == ():
-        return "off" if name.startswith("keep_") else "none"
-    if name in ("keep_for", "keep_events"):
-        return _age(int(str(value)))
+        return "off" if name in OFF else "none"
+    if name in _WRITTEN:
+        return _WRITTEN[name](float(str(value)))
     if isinstance(value, bool):
         return "true" if value else "false"
     text = ", ".join(value) if isinstance(value, tuple) else str(value)
     is_file = name.endswith("_file")
-    return "***" if _SECRET.search(name) and not is_file else _PASSWORD.sub("***", text)
+    return (
+        "***"
+        if _SECRET.search(name) and not is_file
+        else _PASSWORD.sub(lambda found: (found[1] or found[2]) + "***", text)
+    )
 
 
-def _age(microseconds: int) -> str:
+def _length(seconds: float) -> str:
     """Return a length of time as a setting has it, in the largest unit of which it is a whole number."""
-    seconds = microseconds / SECOND
     size, unit = next((size, unit) for size, unit in _UNITS if seconds % size == 0 or unit == "s")
     return f"{seconds / size:.15g}{unit}"
+
+
+_WRITTEN: dict[str, Callable[[float], str]] = {
+    "keep_for": lambda microseconds: _length(microseconds / SECOND),
+    "keep_events": lambda microseconds: _length(microseconds / SECOND),
+    "drain": _length,
+    "rate_limit": lambda number: f"{number:.15g}/s",
+}
 
 
 def _of_client() -> list[Setting]:

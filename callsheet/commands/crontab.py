@@ -5,11 +5,16 @@ system form a user, and the rest of the line for the shell, in which `%` ends th
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from attrs import evolve, field, frozen
 
+from callsheet.errors import Invalid
+from callsheet.timetable import parse_trigger
+
 _ENVIRONMENT = re.compile(r"""\s*(?P<name>"[^"]*"|'[^']*'|[^\s=]+)\s*=\s*(?P<value>.*?)\s*""")
+_PERCENT = re.compile(r"\\.|%", re.DOTALL)
+_SPLIT = "\0"
 _FIELDS = 5
 _NICKNAMES = ("@yearly", "@annually", "@monthly", "@weekly", "@daily", "@midnight", "@hourly")
 
@@ -52,10 +57,19 @@ def parse(text: str, *, system: bool) -> Crontab:
             environment |= {setting[0]: setting[1]}
             continue
         try:
-            jobs.append(evolve(_job(line, number, system), environment=dict(environment)))
+            job = evolve(_job(line, number, system), environment=dict(environment))
+            _check_times(job)
         except BadLine as error:
             refused.append((number, str(error)))
+        else:
+            jobs.append(job)
     return Crontab(jobs, refused)
+
+
+def names_users(jobs: list[Job], is_user: Callable[[str], bool]) -> bool:
+    """Tell whether these look like jobs of the system form that were read as if they were of a user's."""
+    first = [job.command.split(None, 1)[0] for job in jobs if job.command.strip()]
+    return "root" in first or (bool(first) and all(is_user(word) for word in first))
 
 
 def _lines(text: str) -> Iterator[tuple[int, str]]:
@@ -87,6 +101,14 @@ def _job(line: str, number: int, system: bool) -> Job:
     return Job(number, expression, command, stdin, user)
 
 
+def _check_times(job: Job) -> None:
+    """Refuse what names no times, or never any."""
+    try:
+        parse_trigger({"cron": job.expression, "timezone": job.zone or "UTC"}, anchor=0)
+    except Invalid as error:
+        raise BadLine("; ".join(one.detail for one in error.errors)) from None
+
+
 def _expression(line: str) -> tuple[str, str]:
     if line.startswith("@"):
         nickname, *rest = re.split(r"[ \t]+", line, maxsplit=1)
@@ -105,6 +127,11 @@ def _expression(line: str) -> tuple[str, str]:
 
 
 def _split_percent(text: str) -> tuple[str, str | None]:
-    r"""Return command and input: an unescaped `%` ends the command, further ones are new lines; `\%` is a `%`."""
-    parts = [part.replace("\\%", "%") for part in re.split(r"(?<!\\)%", text)]
-    return parts[0], "\n".join(parts[1:]) + "\n" if len(parts) > 1 else None
+    r"""Return command and input: an unescaped `%` ends the command, further ones are new lines; `\%` is a `%`.
+
+    An input that does not end with a new line gets one.
+    """
+    command, *rest = _PERCENT.sub(lambda found: _SPLIT if found[0] == "%" else found[0], text).split(_SPLIT)
+    given = "\n".join(part.replace("\\%", "%") for part in rest)
+    ended = given if given.endswith("\n") or not given else given + "\n"
+    return command.replace("\\%", "%"), ended or None

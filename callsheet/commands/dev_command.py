@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-from callsheet.commands.common import OK, Arguments, say
+from callsheet.commands.common import OK, USAGE, Arguments, say
 from callsheet.settings import Settings
 
 LOOK = 0.3  # seconds between two looks at the files
@@ -20,19 +20,26 @@ IGNORED = {"__pycache__", "node_modules", "callsheet-data"}
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the files; the flags of `serve` are there already."""
-    parser.add_argument("files", nargs="+", metavar="FILE|MODULE", help="where your tasks are")
+    parser.add_argument("files", nargs="+", metavar="FILE|MODULE|FOLDER", help="where your tasks are")
     parser.set_defaults(run=run)
 
 
 def run(arguments: Arguments) -> int:
     """Run the service until it is told to stop."""
+    gone = [spec for spec in arguments.files if _is_file(spec) and not Path(spec).is_file()]
+    if gone:
+        say(f"callsheet: There is no file {gone[0]}.")
+        return USAGE
     command = [sys.executable, "-m", "callsheet", "serve", *flags(arguments)]
     signal.signal(signal.SIGTERM, _interrupt)
     child = subprocess.Popen(command)  # noqa: S603 - it is ourselves
     folders = [watched(spec) for spec in arguments.files]
-    seen = stamps(folders)
+    seen, told = stamps(folders), 0
     try:
         while child.poll() != OK:  # as told; after any other end a change may help
+            if child.poll() is not None and told != child.pid:
+                told = child.pid
+                say("callsheet: it does not run; it is started again when a file is saved")
             time.sleep(LOOK)
             now = stamps(folders)
             changed = sorted(path for path in now.keys() | seen.keys() if now.get(path) != seen.get(path))
@@ -44,6 +51,10 @@ def run(arguments: Arguments) -> int:
         return OK
     except KeyboardInterrupt:
         return _end(child)
+
+
+def _is_file(spec: str) -> bool:
+    return spec.endswith(".py") or os.sep in spec
 
 
 def _interrupt(*_: object) -> None:

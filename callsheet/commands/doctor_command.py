@@ -13,13 +13,15 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from msgspec import Struct
 
+from callsheet import __version__
 from callsheet.client.connection import target
 from callsheet.commands import output
 from callsheet.commands.common import FAILED, FORMATS, OK, Arguments
 from callsheet.commands.import_command import machine_zone
 from callsheet.errors import CallsheetError
-from callsheet.settings import Settings
+from callsheet.settings import Settings, secret_of
 from callsheet.settings_file import load_settings
+from callsheet.strangers import refuse_strangers
 
 RELEASED = datetime(2026, 11, 1, tzinfo=UTC)  # a clock that is before this is wrong
 SKEW = 5.0  # seconds by which the clocks of two machines may differ
@@ -61,6 +63,7 @@ def _look(arguments: Arguments) -> Iterator[Finding]:
     yield Finding("python", "ok", f"{sys.version.split()[0]} in {sys.prefix}")
     try:
         settings = load_settings(vars(arguments)).settings
+        secret_of(settings)
     except CallsheetError as error:
         yield Finding("settings", "wrong", str(error), "mend that; `callsheet config` shows where each comes from")
         settings = Settings()
@@ -86,16 +89,8 @@ def _checked(what: str, look: Callable[[], Finding]) -> Iterator[Finding]:
 
 
 def _packages() -> Finding:
-    import actors  # noqa: PLC0415 - as late as it can be: --help needs none of it
-    import callsheet  # noqa: PLC0415
-    import storage  # noqa: PLC0415
-    import web  # noqa: PLC0415
-
-    for package in (actors, storage, web):
-        if getattr(package, "__version__", None) != callsheet.__version__:
-            advice = "install callsheet in an environment of its own"
-            return Finding("packages", "wrong", f"{package.__file__} is another distribution's", advice)
-    return Finding("packages", "ok", f"callsheet {callsheet.__version__} in {Path(callsheet.__file__).parent}")
+    refuse_strangers()
+    return Finding("packages", "ok", f"callsheet {__version__} in {Path(__file__).parents[1]}")
 
 
 def _database(settings: Settings) -> Finding:
@@ -148,11 +143,15 @@ def _port(settings: Settings) -> Finding:
 def _service(url: str | None) -> Finding:
     import httpx2  # noqa: PLC0415
 
+    from callsheet.client.errors import in_words  # noqa: PLC0415
+
     where = target(url)
     try:
         answer = httpx2.get(f"{where.url}/readyz", timeout=3, headers=where.headers, trust_env=not where.is_local)
     except httpx2.TransportError as error:
-        return Finding("service", "warn", f"nobody answers at {where.url} ({error})", "start it: callsheet serve")
+        return Finding(
+            "service", "warn", f"nobody answers at {where.url} ({in_words(error)})", "start it: callsheet serve"
+        )
     if not answer.is_success:
         return Finding("service", "wrong", f"{where.url} answers {answer.status_code}", "its log says why")
     skew = _skew(answer.headers.get("Date"))

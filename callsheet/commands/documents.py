@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from callsheet.client.calls import TRIGGER_WORDS
+from callsheet.client.call import TRIGGER_WORDS
 from callsheet.commands.common import Usage
 
 _SERVICE = frozenset((

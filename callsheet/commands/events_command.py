@@ -39,8 +39,8 @@ def _tail(client: "Client", arguments: Arguments) -> None:
 
 def _shown(event: Event) -> str:
     said = " ".join(f"{name}={_word(value)}" for name, value in event.data.items())
-    about = [part for part in (event.schedule, event.instance, said) if part]
-    at = event.at.astimezone().strftime("%H:%M:%S %Z") if event.at else ""
+    about = [part for part in (event.schedule, (event.instance or "").rsplit("/", 1)[-1], said) if part]
+    at = output.clock(event.at) if event.at else ""
     return f"{at}  {event.type:<22}  {'  '.join(about)}"
 
 

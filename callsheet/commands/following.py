@@ -53,6 +53,11 @@ def wait(client: "Client", name: str) -> Instance:
         raise
 
 
+def say_how_to_watch(name: str) -> None:
+    """Say how to see what becomes of a run."""
+    say(f"`callsheet instance watch {name}` follows it.")
+
+
 def say_it_runs_on(name: str) -> None:
     """Say what becomes of a run that nobody waits for any more."""
     say(f"It runs on; `callsheet instance watch {name}` follows it, `callsheet instance cancel {name}` ends it.")
@@ -72,7 +77,7 @@ def conclude(found: Instance) -> int:
 def log_line(one: LogLine) -> str:
     """Return a line of log."""
     fields = "".join(f" {name}={output.compact(value)}" for name, value in one.fields.items())
-    return f"{one.at.astimezone().strftime('%H:%M:%S')} {one.level:<7} {one.text}{fields}"
+    return f"{output.clock(one.at)} {one.level:<7} {one.text}{fields}"
 
 
 def _reader(items: Callable[[], Iterator[str]], show: Callable[[str], None]) -> threading.Thread:

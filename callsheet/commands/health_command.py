@@ -2,6 +2,7 @@
 
 import argparse
 import http.client
+import json
 import os
 from urllib.parse import urlsplit
 
@@ -26,12 +27,23 @@ def run(arguments: Arguments) -> int:
     url = arguments.url or os.environ.get("CALLSHEET_URL") or _own()
     path = "/livez" if arguments.live else "/readyz"
     try:
-        status, said = _ask(url, path)
+        status, body = _ask(url, path)
     except (OSError, ValueError, http.client.HTTPException) as error:
-        status, said = 0, f"nobody answers at {url}: {error}"
+        status, said = 0, f"nobody answers: {getattr(error, 'strerror', None) or error}"
+    else:
+        said = _in_words(status, body)
     if not arguments.quiet:
-        say(f"{path}: {said}")
+        say(f"{url}{path}: {said}")
     return OK if status == http.HTTPStatus.OK else FAILED
+
+
+def _in_words(status: int, body: bytes) -> str:
+    """Return what a probe says: its status, or why it is not well."""
+    try:
+        told = json.loads(body)
+        return str(told["status"] if status == http.HTTPStatus.OK else told["detail"])
+    except (ValueError, TypeError, LookupError):  # another server's answer
+        return f"the answer was {status}"
 
 
 def _own() -> str:
@@ -40,13 +52,13 @@ def _own() -> str:
     return f"http://127.0.0.1:{port}" if port.isdigit() else DEFAULT_URL
 
 
-def _ask(url: str, path: str) -> tuple[int, str]:
+def _ask(url: str, path: str) -> tuple[int, bytes]:
     where = urlsplit(url)
     kind = http.client.HTTPSConnection if where.scheme == "https" else http.client.HTTPConnection
     connection = kind(where.hostname or "127.0.0.1", where.port, timeout=WAIT)
     try:
         connection.request("GET", where.path.rstrip("/") + path)
         answer = connection.getresponse()
-        return answer.status, answer.read(4096).decode(errors="replace")
+        return answer.status, answer.read(4096)
     finally:
         connection.close()

@@ -1,8 +1,8 @@
 """`callsheet import crontab`: jobs of cron become schedules of the task `command`, in a sheet of their own."""
 
 import argparse
-import hashlib
 import os
+import pwd
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 
-from callsheet.commands import crontab, output
-from callsheet.commands.common import OK, USAGE, Arguments, asking, say
+from callsheet.commands import crontab, job_names, output
+from callsheet.commands.common import OK, USAGE, Arguments, asking, reason_of, say
 from callsheet.commands.inputs import read_text
 from callsheet.commands.sheets import TAG, Sheet
 from callsheet.commands.toml_writer import toml
@@ -67,17 +67,15 @@ def _dry_run(arguments: Arguments) -> int:
     try:
         sheet = _sheet(arguments)
     except (OSError, UnicodeDecodeError) as error:
-        say(f"callsheet: {error}")
+        say(f"callsheet: {reason_of(error)}")
         return USAGE
     if sheet is None:
         return USAGE
     if arguments.output == "table":
         output.line(toml({"name": sheet.name, "schedules": {name: _own(one) for name, one in sheet.schedules.items()}}))
-    elif arguments.output == "name":
-        for name in sheet.schedules:
-            output.line(name)
     else:
-        output.document([{"id": name, **one} for name, one in sheet.schedules.items()])
+        documents = [{"id": name, **one} for name, one in sheet.schedules.items()]
+        output.show(documents, (), arguments.output, lambda one: str(one["id"]))
     return OK
 
 
@@ -103,6 +101,9 @@ def _sheet(arguments: Arguments) -> Sheet | None:
     where = arguments.file
     system = arguments.system or str(Path(where).absolute()).startswith(("/etc/crontab", "/etc/cron.d/"))
     found = crontab.parse(read_text("-" if where == "-" else f"@{where}"), system=system)
+    if not system and crontab.names_users(found.jobs, _is_user):
+        say(f"{where}: a user stands before each command, as in /etc/crontab. Nothing was imported; give --system.")
+        return None
     for number, why in found.refused:
         say(f"{where}, line {number}: {why}.")
     if found.refused and not arguments.partial:
@@ -120,7 +121,7 @@ def schedules(jobs: list[crontab.Job], arguments: Arguments, name: str) -> dict[
     found: dict[str, dict[str, Any]] = {}
     for job in jobs:
         person = _person(job.user or arguments.user)
-        slug = base = _slug(job, person)
+        slug = base = job_names.slug(person.name, job.command, job.stdin)
         for count in range(2, len(jobs) + 2):
             if slug not in found:
                 break
@@ -137,14 +138,6 @@ def schedules(jobs: list[crontab.Job], arguments: Arguments, name: str) -> dict[
     return found
 
 
-def _slug(job: crontab.Job, person: Person) -> str:
-    """Return an id that says what runs, and stays the same when its times change."""
-    words = [Path(word).name for word in re.split(r"[\s;&|(){}]+", job.command) if re.fullmatch(r"[\w./-]+", word)]
-    named = [word for word in words if word not in ("cd", "test", "command", "exec", "nice", "env", "if", "-x", "-v")]
-    digest = hashlib.sha256(f"{person.name}\0{job.command}\0{job.stdin}".encode()).hexdigest()[:6]
-    return f"{_SLUG.sub('-', named[0] if named else 'job').strip('-._')[:60] or 'job'}-{digest}"
-
-
 def _input(job: crontab.Job, person: Person) -> dict[str, Any]:
     ours = {"SHELL": SHELL, "PATH": PATH, "HOME": person.home, "LOGNAME": person.name} | job.environment
     environment = {name: value for name, value in ours.items() if name not in _OF_CRON and value != ""}
@@ -152,19 +145,26 @@ def _input(job: crontab.Job, person: Person) -> dict[str, Any]:
         "argv": [environment.get("SHELL", SHELL), "-c", job.command],
         "env": environment,
         "clear_env": True,
-        "cwd": environment.get("HOME", "/"),
+        "cwd": _folder(environment.get("HOME", "/")),
     }
     return given if job.stdin is None else given | {"stdin": job.stdin}
 
 
-def _person(name: str | None) -> Person:
-    import pwd  # noqa: PLC0415
+def _folder(home: str) -> str:
+    """Return where a command begins: cron stays where it is when there is no such home, as of the user nobody."""
+    return home if Path(home).is_dir() else "/"
 
+
+def _person(name: str | None) -> Person:
     try:
         found = pwd.getpwuid(os.getuid()) if name is None else pwd.getpwnam(name)
     except KeyError:
         return Person(name or str(os.getuid()), "/")
     return Person(found.pw_name, found.pw_dir)
+
+
+def _is_user(name: str) -> bool:
+    return any(one.pw_name == name for one in pwd.getpwall())
 
 
 def machine_zone() -> str:

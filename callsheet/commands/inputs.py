@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from callsheet.commands.common import Usage
+from callsheet.commands.schemas import resolved
 
 
 def read_text(given: str) -> str:
@@ -47,7 +48,7 @@ def read_input(given: str | None, pairs: Sequence[str], schema: Mapping[str, Any
 
 
 def _put(target: dict[str, Any], path: Sequence[str], text: str, schema: Any, root: Mapping[str, Any]) -> None:
-    inner = _resolved(_resolved(schema, root).get("properties", {}).get(path[0], {}), root)
+    inner = resolved(resolved(schema, root).get("properties", {}).get(path[0], {}), root)
     if len(path) > 1:
         below = target.setdefault(path[0], {})
         if not isinstance(below, dict):
@@ -55,16 +56,6 @@ def _put(target: dict[str, Any], path: Sequence[str], text: str, schema: Any, ro
         _put(below, path[1:], text, inner, root)
         return
     target[path[0]] = _value(text, inner)
-
-
-def _resolved(schema: Mapping[str, Any], root: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Follow a `$ref` within the same document."""
-    while "$ref" in schema:
-        found: Any = root
-        for part in str(schema["$ref"]).removeprefix("#/").split("/"):
-            found = found.get(part, {})
-        schema = found
-    return schema
 
 
 def _value(text: str, schema: Mapping[str, Any]) -> Any:

@@ -1,12 +1,13 @@
 """`callsheet instance`: runs, past and present."""
 
 import argparse
+from collections.abc import Iterator
 from itertools import islice
 from typing import TYPE_CHECKING
 
 from callsheet.commands import output
-from callsheet.commands.common import Arguments, Usage, read_time, say, verb
-from callsheet.commands.following import follow, log_line
+from callsheet.commands.common import Arguments, Usage, limit, read_time, say, verb
+from callsheet.commands.following import follow, log_line, say_how_to_watch
 from callsheet.lifecycle import INSTANCE_STATES
 from callsheet.models import Instance, Output, Stack, Started
 
@@ -45,8 +46,10 @@ WHOLE: output.Columns[Instance] = (
     ("cancelled", lambda one: f"by {one.cancel.by}: {one.cancel.reason or 'no reason given'}" if one.cancel else ""),
     ("stuck at", lambda one: one.stuck_at or ""),
     ("error", lambda one: f"{one.error.type}: {one.error.message}" if one.error else ""),
+    ("traceback", lambda one: (one.error.traceback or "").rstrip() if one.error else ""),
     ("outputs", lambda one: "\n".join(output.compact(value) for value in one.outputs or ())),
 )
+NO_RUN, NO_OUTPUT = "There is no such run.", "It sent nothing."
 STARTED: output.Columns[Started] = (("started", lambda one: one.id),)
 OUTPUT: output.Columns[Output] = (
     ("at", lambda one: output.local(one.at)),
@@ -63,7 +66,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         ls.add_argument(f"--{name}", help=f"only those of this {name}")
     ls.add_argument("--since", type=read_time, metavar="TIME", help="created at or after")
     ls.add_argument("--until", type=read_time, metavar="TIME", help="created before")
-    ls.add_argument("--limit", type=int, default=50, metavar="N", help="how many at most (50)")
+    limit(ls, 50, "how many at most")
     _one(verbs, "get", _get, "show a run")
     cancel = verb(verbs, "cancel", _cancel, "cancel runs: those named, or all unfinished ones that match")
     cancel.add_argument("id", nargs="*", help="id or URI of an instance")
@@ -95,9 +98,11 @@ def _ls(client: "Client", arguments: Arguments) -> None:
         tag=arguments.tag,
         since=arguments.since,
         until=arguments.until,
-        page=max(min(arguments.limit, 200), 1),
+        page=min(arguments.limit, 200),
     )
-    output.show(islice(found, arguments.limit), LIST, arguments.output, lambda one: one.id)
+    output.show(
+        islice(found, arguments.limit), LIST, arguments.output, lambda one: one.id, none="There is no such run."
+    )
 
 
 def _get(client: "Client", arguments: Arguments) -> None:
@@ -110,10 +115,16 @@ def _cancel(client: "Client", arguments: Arguments) -> None:
         raise Usage("Name instances, or all that match with --task, --schedule or --tag.")
     if not arguments.id:
         count = client.instances.cancel_matching(**wanted, reason=arguments.reason)
-        say(f"Cancelled {count}.")
-    for name in arguments.id:
-        found = client.instances.cancel(name, arguments.reason)
-        say(f"{found.id} is over already: {found.outcome}." if found.outcome else f"{found.id} is told to end.")
+        output.tell([({"count": count}, f"Cancelled {count}.")], arguments.output, lambda one: str(one["count"]))
+        return
+
+    def done() -> Iterator[tuple[Instance, str]]:
+        for name in arguments.id:
+            found = client.instances.cancel(name, arguments.reason)
+            over = f"{found.id} is over already: {found.outcome}."
+            yield found, over if found.outcome else f"{found.id} is told to end."
+
+    output.tell(done(), arguments.output, lambda one: one.id)
 
 
 def _rerun(client: "Client", arguments: Arguments) -> int | None:
@@ -121,6 +132,7 @@ def _rerun(client: "Client", arguments: Arguments) -> int | None:
     if arguments.follow:
         return follow(client, started.id)
     output.show_one(started, STARTED, arguments.output, lambda one: one.id)
+    say_how_to_watch(started.id)
     return None
 
 
@@ -130,7 +142,9 @@ def _outputs(client: "Client", arguments: Arguments) -> None:
         for one in read(arguments.id):
             output.line(output.compact(one.value))
         return
-    output.show(read(arguments.id), OUTPUT, arguments.output, lambda one: output.compact(one.value))
+    output.show(
+        read(arguments.id), OUTPUT, arguments.output, lambda one: output.compact(one.value), none="It sent nothing."
+    )
 
 
 def _logs(client: "Client", arguments: Arguments) -> None:

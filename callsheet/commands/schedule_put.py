@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from callsheet.commands import output, schedule_tables
-from callsheet.commands.common import Arguments, Usage, say, verb
+from callsheet.commands.common import Arguments, Usage, positive, read_time, say, verb
 from callsheet.commands.documents import plain_document
 from callsheet.commands.inputs import read_input, read_text
 
@@ -21,11 +21,11 @@ def trigger_flags(parser: argparse.ArgumentParser) -> None:
     """Add the flags that make a trigger."""
     parser.add_argument("--every", metavar="30s", help="at this interval")
     parser.add_argument("--cron", metavar="EXPRESSION", help="at the times of a cron expression")
-    parser.add_argument("--at", metavar="TIME", help="once, at an RFC 3339 time")
+    parser.add_argument("--at", type=read_time, metavar="TIME", help="once, at this time")
     parser.add_argument("--after", metavar="ID", help="when a run of this schedule has ended")
     parser.add_argument("--on", choices=("success", "failure", "any"), help="with --after: how it ended (success)")
     parser.add_argument("--timezone", "--tz", metavar="ZONE", help="with --cron: IANA time zone (UTC)")
-    parser.add_argument("--anchor", metavar="TIME", help="with --every: one of its due times")
+    parser.add_argument("--anchor", type=read_time, metavar="TIME", help="with --every: one of its due times")
 
 
 def trigger_words(arguments: Arguments, **more: Any) -> dict[str, Any]:
@@ -51,7 +51,7 @@ def configure_put(verbs: Any) -> None:
     put.add_argument("--catch-up", choices=("latest", "none", "all"), help="what was due while nobody was up (latest)")
     put.add_argument("--jitter", metavar="30s", help="fire up to this much later")
     put.add_argument("--timeout", metavar="30s", help="end a run after this")
-    put.add_argument("--max-runs", type=int, metavar="N", help="finished after so many runs")
+    put.add_argument("--max-runs", type=positive, metavar="N", help="finished after so many runs")
     put.add_argument("--tag", action="append", metavar="TAG", help="tag; may be given again")
     put.add_argument("--new", action="store_true", help="create it, but never replace one")
     put.add_argument("--dry-run", action="store_true", help="only tell what would change, and which due times")
@@ -68,7 +68,7 @@ def _put(client: "Client", arguments: Arguments) -> None:
         return
     found = client.schedules.put(arguments.id, task, new=arguments.new, **document)
     if arguments.output == "table":
-        say(f"{found.id}: {found.description}; next due {output.when(found.next_due) or 'never'}.")
+        say(f"{found.id}: {found.description}{schedule_tables.next_due(found)}.")
     else:
         output.show_one(found, (), arguments.output, lambda one: one.id)
 

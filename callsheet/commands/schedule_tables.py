@@ -84,6 +84,13 @@ COMPARED: Columns[Comparison] = (
 )
 
 
+def next_due(one: Schedule) -> str:
+    """Return when a schedule is due next, to go on with a sentence; nothing for one that waits for another."""
+    if one.next_due is not None:
+        return f"; next due {when(one.next_due)}"
+    return "" if "after" in one.trigger and one.state == "active" else "; nothing more is due"
+
+
 def times(dues: list[LocalTime], count: int) -> str:
     """Return the first of some due times in words, with how many there are; nothing for none."""
     if not count:

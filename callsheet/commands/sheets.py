@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import field, frozen
 
+from callsheet import errors
 from callsheet.client.errors import Conflict, Invalid
 from callsheet.client.values import problem_of
 from callsheet.commands.common import Usage
 from callsheet.commands.documents import plain_document
 from callsheet.models import Comparison, WrongField
+from callsheet.timetable import parse_trigger
 
 if TYPE_CHECKING:
     from callsheet.client import Client
@@ -70,24 +72,39 @@ def _document(defaults: Mapping[str, Any], own: Mapping[str, Any], tag: str) -> 
 def plan(client: "Client", sheet: Sheet, *, prune: bool) -> list[Step]:
     """Find out what has to be done, in the order in which it can be; Invalid lists what is wrong with any schedule."""
     there = {one.id for one in client.schedules.list(tag=sheet.tag)}
-    steps, errors = [], []
+    steps, wrong = [], list[WrongField]()
     new: set[str] = set()
     for slug in _ordered(sheet.schedules):
         try:
             step = _step(client, sheet, slug, new)
         except Invalid as error:
-            told = error.errors or [WrongField("", str(error))]
-            errors += [WrongField(f"schedules.{slug}{one.pointer.removeprefix('#')}", one.detail) for one in told]
+            told = [_missing(sheet.schedules[slug], one) for one in error.errors] or [WrongField("", str(error))]
+            wrong += [WrongField(f"schedules.{slug}{one.pointer.removeprefix('#')}", one.detail) for one in told]
             continue
         new |= {slug} if step.does == "create" else set()
         steps.append(step)
-    if errors:
-        detail = "Nothing was changed: " + "; ".join(f"{one.pointer} {one.detail}" for one in errors)
+    if wrong:
+        detail = "; ".join(f"{one.pointer}: {one.detail}" for one in wrong)
         problem = problem_of({"type": "/problems/validation", "status": 422, "detail": detail})
-        problem.errors = errors
+        problem.errors = wrong
         raise Invalid(problem)
     gone = sorted(there - sheet.schedules.keys()) if prune else []
     return steps + [Step(slug, "delete") for slug in gone]
+
+
+def _check_trigger(document: Mapping[str, Any]) -> None:
+    """Raise Invalid, as the service would, for the trigger of a schedule that the service cannot be asked about."""
+    try:
+        parse_trigger(document["trigger"], anchor=0)
+    except errors.Invalid as error:
+        problem = problem_of({"type": "/problems/validation", "status": 422, "detail": str(error)})
+        problem.errors = [WrongField(f"#/trigger{one.pointer}", one.detail) for one in error.errors]
+        raise Invalid(problem) from None
+
+
+def _missing(document: Mapping[str, Any], wrong: WrongField) -> WrongField:
+    """Say of a task that is missing that it is: the service was asked for one without a name."""
+    return WrongField(wrong.pointer, "is missing") if wrong.pointer == "#/task" and "task" not in document else wrong
 
 
 def _step(client: "Client", sheet: Sheet, slug: str, new: set[str]) -> Step:
@@ -98,6 +115,7 @@ def _step(client: "Client", sheet: Sheet, slug: str, new: set[str]) -> Step:
         detail = f"Nothing was changed: {slug} belongs to {owners[0]} already."
         raise Conflict(problem_of({"status": 409, "detail": detail}))
     if _upstream(document) in new:
+        _check_trigger(document)
         return Step(slug, "create" if found is None else "update", document)  # what it comes after is not there yet
     task, fields = _split(document)
     would = client.schedules.compare(slug, task, **fields)

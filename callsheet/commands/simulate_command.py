@@ -16,7 +16,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--tasks",
         action="append",
-        metavar="MODULE|FILE",
+        metavar="MODULE|FILE|FOLDER",
         help="where your tasks are, for their limits; may be given again",
     )
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="the same seed, the same answer (0)")

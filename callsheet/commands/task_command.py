@@ -3,11 +3,11 @@
 import argparse
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from callsheet.commands import output
-from callsheet.commands.common import Arguments, say, verb
+from callsheet.commands.common import Arguments, verb
+from callsheet.commands.following import conclude, follow, say_how_to_watch, wait
 from callsheet.commands.inputs import read_input
+from callsheet.commands.schemas import fields, in_words
 from callsheet.models import Started, Task
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 LIST: output.Columns[Task] = (
     ("name", lambda one: one.name),
-    ("input", lambda one: ", ".join(_fields(one.input_schema))),
+    ("input", lambda one: ", ".join(fields(one.input_schema))),
     ("about", lambda one: one.doc.split("\n", 1)[0]),
 )
 WHOLE: output.Columns[Task] = (
@@ -26,8 +26,8 @@ WHOLE: output.Columns[Task] = (
     ("retries", lambda one: str(one.retries)),
     ("at once", lambda one: str(one.max_running or "")),
     ("state", lambda one: one.state or ""),
-    ("input", lambda one: output.compact(one.input_schema)),
-    ("output", lambda one: output.compact(one.output_schema)),
+    ("input", lambda one: in_words(one.input_schema)),
+    ("output", lambda one: in_words(one.output_schema)),
 )
 STARTED: output.Columns[Started] = (("started", lambda one: one.id),)
 
@@ -64,10 +64,8 @@ def _run(client: "Client", arguments: Arguments) -> int | None:
     started = client.tasks.start(arguments.name, given, timeout=arguments.timeout, tags=arguments.tag)
     if not arguments.wait and not arguments.follow:
         output.show_one(started, STARTED, arguments.output, lambda one: one.id)
-        say(f"`callsheet instance watch {started.id}` follows it.")
+        say_how_to_watch(started.id)
         return None
-    from callsheet.commands.following import conclude, follow, wait  # noqa: PLC0415
-
     if arguments.follow:
         return follow(client, started.id)
     over = wait(client, started.id)
@@ -77,16 +75,3 @@ def _run(client: "Client", arguments: Arguments) -> int | None:
         for sent in client.instances.outputs(started):
             output.line(output.compact(sent.value))
     return conclude(over)
-
-
-def _fields(schema: dict[str, object]) -> list[str]:
-    """Return the names of an input's fields, those that may be left out with a `?`."""
-    whole = msgspec.convert(schema, dict[str, object])
-    found: object = whole
-    if "$ref" in whole:
-        for part in str(whole["$ref"]).removeprefix("#/").split("/"):
-            found = found.get(part, {}) if isinstance(found, dict) else {}
-    if not isinstance(found, dict):
-        return []
-    required = found.get("required", [])
-    return [name if name in required else f"{name}?" for name in found.get("properties", {})]

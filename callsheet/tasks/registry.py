@@ -18,6 +18,9 @@ from callsheet.tasks.definition import Task
 
 ENTRY_POINTS = "callsheet.tasks"
 
+TaskSource = Task[Any, Any] | type[Any] | ModuleType | str
+"""A task, a module that holds tasks, or what `--tasks` takes: a module's name or a file."""
+
 
 class Registry(Mapping[str, Task[Any, Any]]):
     """Tasks by name; what cannot be loaded is RefusedToStart with one sentence."""
@@ -45,8 +48,10 @@ class Registry(Mapping[str, Task[Any, Any]]):
             )
 
     def load(self, spec: str) -> None:
-        """Import `pkg.mod` or `path/to/file.py` and take in the tasks at its top level."""
-        for task in _found(f"--tasks {spec}", lambda: _module(spec)):
+        """Import `pkg.mod`, `path/to/file.py` or the files of `path/to/folder`, and take in their tasks."""
+        folder = os.sep in spec and Path(spec).is_dir()  # a bare name is a package, also where a folder has it
+        found = _in_folder(Path(spec).resolve()) if folder else _found(f"--tasks {spec}", lambda: _module(spec))
+        for task in found:
             self.add(task)
 
     def load_entry_points(self) -> None:
@@ -62,14 +67,50 @@ class Registry(Mapping[str, Task[Any, Any]]):
                 self.add(task)
 
 
+def registry_of(sources: Iterable[TaskSource]) -> Registry:
+    """Return all tasks of some sources; TypeError for what is none."""
+    tasks = Registry()
+    for source in sources:
+        if isinstance(source, str):
+            tasks.load(source)
+        elif isinstance(source, ModuleType):
+            tasks.load(source.__name__)
+        elif isinstance(source, Task):
+            tasks.add(source)
+        else:
+            raise TypeError(f"tasks takes tasks made by @task, modules, or names of them; got {source!r}")
+    return tasks
+
+
 def _found(what: str, load: Callable[[], object]) -> list[Task[Any, Any]]:
     """Import a module, or a single task, and give the tasks in it; never none."""
-    loaded = _loaded(what, load)
-    values = [loaded] if isinstance(loaded, Task) else getattr(loaded, "__dict__", {}).values()
-    found = [value for value in values if isinstance(value, Task)]
+    found = _top_level(_loaded(what, load))
     if not found:
         raise RefusedToStart(f"{what}: there is no task at its top level.")
     return found
+
+
+def _top_level(loaded: object) -> list[Task[Any, Any]]:
+    values = [loaded] if isinstance(loaded, Task) else getattr(loaded, "__dict__", {}).values()
+    return [value for value in values if isinstance(value, Task)]
+
+
+def _in_folder(folder: Path) -> Iterator[Task[Any, Any]]:
+    """Import the files of a folder by their names, so that one which imports another gets the same tasks.
+
+    Files without tasks are fine, as is an empty folder: a container's may be filled or not.
+    """
+    _append_to_path(folder)
+    for path in sorted(folder.glob("*.py")):
+        if not path.name.startswith(("_", "test_")) and path.name != "conftest.py":
+            yield from _top_level(_loaded(f"--tasks {path}", partial(_neighbour, path)))
+
+
+def _neighbour(path: Path) -> ModuleType:
+    module = importlib.import_module(path.stem)
+    if module.__file__ is None or not path.samefile(module.__file__):
+        raise RefusedToStart(f"--tasks {path}: there is another module {path.stem}; give the file another name.")
+    return module
 
 
 def _loaded(what: str, load: Callable[[], object]) -> object:

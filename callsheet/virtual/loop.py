@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from functools import partial
 from math import inf
 from typing import Any, TypeVar
@@ -12,7 +12,7 @@ import outcome
 import trio
 from attrs import frozen
 
-from callsheet.capture import captured
+from callsheet.capture import lowered, routed
 from callsheet.errors import GaveUp, Unavailable
 from callsheet.tasks.threads import thread_limiter
 from callsheet.virtual.clock import JumpingClock
@@ -22,30 +22,6 @@ T = TypeVar("T")
 
 _PATIENCE = 5.0  # seconds for a loop to end that holds no task which blocks it
 _GRACE = 3600.0  # virtual seconds that a call may take; engines stop within, and outages end
-
-
-class _Capture:
-    """What tasks print and log is caught while any loop runs: standard output is one for all threads."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._users = 0
-        self._stack = ExitStack()
-
-    def __enter__(self) -> None:
-        with self._lock:
-            self._users += 1
-            if self._users == 1:
-                self._stack.enter_context(captured())
-
-    def __exit__(self, *_: object) -> None:
-        with self._lock:
-            self._users -= 1
-            if self._users == 0:
-                self._stack.close()
-
-
-_capture = _Capture()
 
 
 @frozen
@@ -102,7 +78,7 @@ class Loop:
 
     def _do(self, function: Callable[[], Awaitable[T]], limit: float | None) -> T:
         done: Future[T] = Future()
-        with self._one_at_a_time, _capture:
+        with self._one_at_a_time, routed, lowered:
             self._pending = done
             self._soon(partial(self._ground.nursery.start_soon, self._perform, done, function, limit))
             return done.result()

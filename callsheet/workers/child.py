@@ -28,6 +28,7 @@ from callsheet.tasks.out import check_size
 from callsheet.tasks.registry import module_again
 from callsheet.tasks.stack import await_stack, thread_stack
 from callsheet.tasks.text import safe_text
+from callsheet.workers.spans import SENDERS, follow_from_afar
 from callsheet.workers.wire import CHUNK, AskStack, Ear, Ended, Job, Line, Output, Progress, Said, Stack, encode
 
 EAR = "callsheet-worker-ear"
@@ -202,6 +203,8 @@ def _find(job: Job) -> Task[Any, Any]:
 
 async def _body(task: Task[Any, Any], job: Job, pen: WorkerPen, run: Run) -> tuple[bytes | None, BaseException | None]:
     current_pen.set(pen)
+    if job.trace is not None:
+        follow_from_afar(job.trace)
     run.task, run.token = trio.lowlevel.current_task(), trio.lowlevel.current_trio_token()
     due_at = None if job.due_at is None else to_datetime(job.due_at)
     out = task.out(pen, job.id, job.attempt, due_at, trio.current_time() + job.seconds)
@@ -213,7 +216,7 @@ async def _body(task: Task[Any, Any], job: Job, pen: WorkerPen, run: Run) -> tup
 
 def _left_nothing() -> bool:
     """Tell whether the body left no process and no thread of its own: what goes on may hurt the next one."""
-    others = [one for one in threading.enumerate() if not one.name.startswith(("MainThread", "Trio", EAR))]
+    others = [one for one in threading.enumerate() if not one.name.startswith(("MainThread", "Trio", EAR, SENDERS))]
     if others:
         return False
     try:

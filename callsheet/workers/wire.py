@@ -13,7 +13,10 @@ _LENGTH = 4
 
 
 class Job(msgspec.Struct, tag=True, array_like=True, frozen=True):
-    """Perform one attempt: the task `task` of `module`, which came from `file`; `seconds` are left for it."""
+    """Perform one attempt: the task `task` of `module`, which came from `file`; `seconds` are left for it.
+
+    `trace` is the traceparent of its span, if there are spans.
+    """
 
     module: str
     file: str | None
@@ -24,6 +27,7 @@ class Job(msgspec.Struct, tag=True, array_like=True, frozen=True):
     attempt: int
     due_at: int | None
     seconds: float
+    trace: str | None = None
 
 
 class AskStack(msgspec.Struct, tag=True, array_like=True, frozen=True):

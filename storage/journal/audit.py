@@ -4,7 +4,8 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-from attrs import asdict, field, frozen
+from attrs import field, frozen
+from msgspec.structs import asdict
 
 from callsheet.instants import format_instant
 from storage.journal.commands import (
@@ -12,6 +13,7 @@ from storage.journal.commands import (
     CancelInstance,
     CancelInstances,
     Command,
+    CreateSchedules,
     CreateToken,
     DeleteSchedule,
     PatchSchedule,
@@ -31,8 +33,8 @@ from storage.records import TokenRecord
 
 ACTIONS = (
     "instance.start", "instance.rerun", "instance.cancel", "instance.cancel_many", "schedule.create",
-    "schedule.update", "schedule.delete", "schedule.pause", "schedule.resume", "schedule.trigger", "schedule.skip",
-    "schedule.unskip", "schedule.backfill", "token.create", "token.revoke",
+    "schedule.create_many", "schedule.update", "schedule.delete", "schedule.pause", "schedule.resume",
+    "schedule.trigger", "schedule.skip", "schedule.unskip", "schedule.backfill", "token.create", "token.revoke",
     "webhook.create", "webhook.update", "webhook.delete",
 )  # fmt: skip
 
@@ -57,7 +59,9 @@ def entry_of(command: Command, answer: Any) -> Entry:
     match command:
         case StartInstances() | RerunInstance() | CancelInstance() | CancelInstances():
             return _of_instances(command, answer)
-        case PutSchedule() | PatchSchedule() | DeleteSchedule() | PauseSchedule() | ResumeSchedule():
+        case (
+            PutSchedule() | CreateSchedules() | PatchSchedule() | DeleteSchedule() | PauseSchedule() | ResumeSchedule()
+        ):
             return _of_schedule(command, answer)
         case TriggerSchedule(schedule):
             return Entry("schedule.trigger", schedule, answer, {"overlap": command.overlap})
@@ -95,6 +99,9 @@ def _of_instances(command: Command, answer: Any) -> Entry:
 
 def _of_schedule(command: Command, answer: Any) -> Entry:
     match command:
+        case CreateSchedules(created):
+            tasks = sorted({definition.task for _, definition in created})
+            return Entry("schedule.create_many", more={"task": ", ".join(tasks)[:500], "count": len(created)})
         case PutSchedule():
             created, record = answer
             action = "schedule.create" if created else "schedule.update"
@@ -117,7 +124,7 @@ def _of_webhook(command: Command, answer: Any) -> Entry:
         case AddWebhook():
             return Entry("webhook.create", more={"webhook": str(answer.id)})
         case ChangeWebhook(webhook):
-            given = asdict(command, filter=lambda field, value: field.name != "id" and value is not None)
+            given = [name for name, value in asdict(command).items() if name != "id" and value is not None]
             more = {"webhook": str(webhook), "fields": ", ".join(given), "enabled": command.enabled}
             return Entry("webhook.update", more=more)
         case RemoveWebhook(webhook):

@@ -27,11 +27,12 @@ def once(work: Work, command: OnBehalf, do: Callable[[], Any]) -> Any:
     found = None if command.key is None else _kept(work, command.key)
     if found is not None:
         return found
-    changes, before, work.by = _changes(work), work.by, command.by
+    changes, before = _changes(work), (work.by, work.trace)
+    work.by, work.trace = command.by, command.trace
     try:
         answer = do()
     finally:
-        work.by = before
+        work.by, work.trace = before
     if _changes(work) > changes:
         _write_down(work, command, answer)
     return answer if command.key is None else _keep(work, command.key, answer)

@@ -8,15 +8,15 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 from uuid import UUID
 
-from attrs import frozen
+from msgspec import Struct
 
+from callsheet.definition import Definition
 from storage.journal.facts import InstanceStarted
 
 ANY_VERSION = 0  # in `if_match`: whatever version stands, as long as one does
 
 
-@frozen
-class Command:
+class Command(Struct, frozen=True):
     """Command: base of all that the journal takes; `weight` is about how many rows it writes."""
 
     keep: ClassVar[bool] = False
@@ -27,8 +27,7 @@ class Command:
         return 1
 
 
-@frozen
-class Start:
+class Start(Struct, frozen=True):
     """One instance to start now: the input is JSON that its task has checked."""
 
     task: str
@@ -37,8 +36,7 @@ class Start:
     tags: tuple[str, ...] = ()
 
 
-@frozen
-class StartInstances(Command):
+class StartInstances(Command, frozen=True):
     """Command: start all of these now; answered with their ids, in order."""
 
     starts: tuple[Start, ...]
@@ -50,8 +48,7 @@ class StartInstances(Command):
         return len(self.starts)
 
 
-@frozen
-class TriggerSchedule(Command):
+class TriggerSchedule(Command, frozen=True):
     """Command: run a schedule now, without moving its next due time; answered with the instance's id."""
 
     schedule: str
@@ -59,15 +56,13 @@ class TriggerSchedule(Command):
     overlap: str | None = None
 
 
-@frozen
-class RerunInstance(Command):
+class RerunInstance(Command, frozen=True):
     """Command: start a new instance with the task and input of this one; answered with its id."""
 
     instance: UUID
 
 
-@frozen
-class CancelInstance(Command):
+class CancelInstance(Command, frozen=True):
     """Command: cancel an instance; answered True when the order was given, False when it was over already."""
 
     instance: UUID
@@ -75,8 +70,7 @@ class CancelInstance(Command):
     by: str
 
 
-@frozen
-class CancelInstances(Command):
+class CancelInstances(Command, frozen=True):
     """Command: cancel every unfinished instance that matches; answered with how many there are."""
 
     task: str | None
@@ -86,8 +80,7 @@ class CancelInstances(Command):
     by: str
 
 
-@frozen
-class EndInstance(Command):
+class EndInstance(Command, frozen=True):
     """Command: an instance has ended; `started_at` is when its body really began."""
 
     keep: ClassVar[bool] = True
@@ -101,8 +94,7 @@ class EndInstance(Command):
     may_retry: bool = True
 
 
-@frozen
-class KeepOutput(Command):
+class KeepOutput(Command, frozen=True):
     """Command: keep what a task sent; `value` is JSON."""
 
     keep: ClassVar[bool] = True
@@ -113,8 +105,7 @@ class KeepOutput(Command):
     value: bytes
 
 
-@frozen
-class KeepLog(Command):
+class KeepLog(Command, frozen=True):
     """Command: keep a line that a task logged; `fields` is a JSON object."""
 
     keep: ClassVar[bool] = True
@@ -127,8 +118,7 @@ class KeepLog(Command):
     fields: bytes | None = None
 
 
-@frozen
-class MarkStuck(Command):
+class MarkStuck(Command, frozen=True):
     """Command: this instance was cancelled and does not end; `where` tells where it stands."""
 
     keep: ClassVar[bool] = True
@@ -137,8 +127,7 @@ class MarkStuck(Command):
     where: str
 
 
-@frozen
-class KeepEvent(Command):
+class KeepEvent(Command, frozen=True):
     """Command: write an event that concerns the node itself, or an instance on it; `data` is a JSON object."""
 
     keep: ClassVar[bool] = True
@@ -148,8 +137,7 @@ class KeepEvent(Command):
     instance: UUID | None = None
 
 
-@frozen
-class Claim(Command):
+class Claim(Command, frozen=True):
     """Command: fire what is due by `until` (None: by now); answered with Looked.
 
     Due times before `awake_since` came while nobody was up: the schedule's catch-up policy decides them. `until` is
@@ -161,8 +149,7 @@ class Claim(Command):
     until: int | None = None
 
 
-@frozen
-class PutSchedule(Command):
+class PutSchedule(Command, frozen=True):
     """Command: create or replace a schedule; answered with (created, record).
 
     `id` None makes one up; `create_only` refuses an id that exists; `if_match` holds the versions of which one must
@@ -175,8 +162,21 @@ class PutSchedule(Command):
     create_only: bool = False
 
 
-@frozen
-class PatchSchedule(Command):
+class CreateSchedules(Command, frozen=True):
+    """Command: create all of these, or none; answered with their ids, in order.
+
+    Each is an id (None makes one up) and what is to stand under it; an id that exists refuses all.
+    """
+
+    schedules: tuple[tuple[str | None, Definition], ...]
+
+    @property
+    def weight(self) -> int:
+        """Return the number of schedules."""
+        return len(self.schedules)
+
+
+class PatchSchedule(Command, frozen=True):
     """Command: change a schedule by a JSON merge patch (RFC 7396); answered with its record."""
 
     id: str
@@ -184,8 +184,7 @@ class PatchSchedule(Command):
     if_match: tuple[int, ...] | None = None
 
 
-@frozen
-class PauseSchedule(Command):
+class PauseSchedule(Command, frozen=True):
     """Command: plan nothing until resumed, or until an instant; answered with the schedule's record."""
 
     id: str
@@ -194,16 +193,14 @@ class PauseSchedule(Command):
     if_match: tuple[int, ...] | None = None
 
 
-@frozen
-class ResumeSchedule(Command):
+class ResumeSchedule(Command, frozen=True):
     """Command: plan again, strictly in the future; answered with the schedule's record."""
 
     id: str
     if_match: tuple[int, ...] | None = None
 
 
-@frozen
-class DeleteSchedule(Command):
+class DeleteSchedule(Command, frozen=True):
     """Command: fire it no more; history stays. Answered with the URIs of instances that still run."""
 
     id: str
@@ -211,8 +208,7 @@ class DeleteSchedule(Command):
     if_match: tuple[int, ...] | None = None
 
 
-@frozen
-class SkipDue(Command):
+class SkipDue(Command, frozen=True):
     """Command: leave out the next `count` due times, or the one at `at`; answered with the schedule's record."""
 
     id: str
@@ -221,8 +217,7 @@ class SkipDue(Command):
     if_match: tuple[int, ...] | None = None
 
 
-@frozen
-class UnskipDue(Command):
+class UnskipDue(Command, frozen=True):
     """Command: let the due time at `at` run after all (None: all of them); answered with the schedule's record."""
 
     id: str
@@ -230,8 +225,7 @@ class UnskipDue(Command):
     if_match: tuple[int, ...] | None = None
 
 
-@frozen
-class BackfillSchedule(Command):
+class BackfillSchedule(Command, frozen=True):
     """Command: run what never ran of the due times from `start` to `end`; answered with what became of each."""
 
     id: str
@@ -246,32 +240,27 @@ class BackfillSchedule(Command):
         return 1 if self.dry_run else 500
 
 
-@frozen
-class PlanChange(Command):
+class PlanChange(Command, frozen=True):
     """Command: write nothing; answered with the record that stands (None: none) and the definition it would get."""
 
     change: PutSchedule | PatchSchedule
 
 
-@frozen
-class Recover(Command):
+class Recover(Command, frozen=True):
     """Command: settle what an earlier boot left behind; answered with the number of instances lost."""
 
 
-@frozen
-class Drain(Command):
+class Drain(Command, frozen=True):
     """Command: this node is going to stop: let nothing begin any more; what is queued stays so."""
 
     keep: ClassVar[bool] = True
 
 
-@frozen
-class StopNode(Command):
+class StopNode(Command, frozen=True):
     """Command: write down that this node stopped as told."""
 
 
-@frozen
-class CreateToken(Command):
+class CreateToken(Command, frozen=True):
     """Command: let a new API key in, of which only the `hash` is kept; answered with its record."""
 
     name: str
@@ -280,15 +269,13 @@ class CreateToken(Command):
     expires_at: int | None = None
 
 
-@frozen
-class RevokeToken(Command):
+class RevokeToken(Command, frozen=True):
     """Command: let the API key of this name in no more; answered with its record."""
 
     name: str
 
 
-@frozen
-class IdempotencyKey:
+class IdempotencyKey(Struct, frozen=True):
     """Under what the answer to a request is kept, so that the request is done once however often it comes.
 
     `id` stands for caller, address and key, `fingerprint` for what is asked; `encode` makes the answer into what is
@@ -300,22 +287,21 @@ class IdempotencyKey:
     encode: Callable[[Any], str]
 
 
-@frozen
-class Kept:
+class Kept(Struct, frozen=True):
     """The answer to a command that came with an idempotency key: as it is kept, and whether it was there already."""
 
     text: str
     replayed: bool
 
 
-@frozen
-class OnBehalf(Command):
+class OnBehalf(Command, frozen=True):
     """Command: do this for `by`, whose name is written down with it; with a key it is answered with Kept."""
 
     command: Command
     by: str
     request: str | None = None
     key: IdempotencyKey | None = None
+    trace: str | None = None  # the traceparent of the request, which what it starts refers to
 
     @property
     def weight(self) -> int:
@@ -323,12 +309,11 @@ class OnBehalf(Command):
         return self.command.weight
 
 
-@frozen
-class Prune(Command):
+class Prune(Command, frozen=True):
     """Command: delete this history, as far as it may go; answered with Pruned.
 
     `omissions` are ids, `schedules` those of which nothing but the row is left, `nodes` boots, `events` the first and
-    the last of a row of them, and `audit` ids of entries.
+    the last of a row of them, `audit` ids of entries, and `tokens` of revoked keys.
     """
 
     instances: tuple[UUID, ...] = ()
@@ -337,10 +322,11 @@ class Prune(Command):
     nodes: tuple[UUID, ...] = ()
     events: tuple[int, int] | None = None
     audit: tuple[UUID, ...] = ()
+    tokens: tuple[UUID, ...] = ()
 
     @property
     def weight(self) -> int:
         """Return about how many rows go, not counting what instances said."""
         events = 0 if self.events is None else self.events[1] - self.events[0] + 1
-        named = (self.instances, self.omissions, self.schedules, self.nodes, self.audit)
+        named = (self.instances, self.omissions, self.schedules, self.nodes, self.audit, self.tokens)
         return sum(map(len, named)) + events

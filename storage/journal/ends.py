@@ -84,6 +84,7 @@ def start_retry(work: Work, run: InstanceStarted, start_after: int) -> bool:
         attempt=run.attempt + 1,
         retry_of=run.retry_of if run.attempt > 1 and run.retry_of else run.id,
         start_after=start_after,
+        trace=run.trace,
     )
     return True
 

@@ -1,10 +1,12 @@
 """What the journal tells once it is committed: facts, in the past tense, each with its row in the event table."""
 
+from functools import lru_cache
 from typing import ClassVar
 from uuid import UUID
 
 import msgspec
-from attrs import astuple, frozen
+from msgspec import Struct
+from msgspec.structs import astuple
 
 from callsheet.instants import format_instant
 
@@ -14,8 +16,7 @@ def instance_uri(instance: UUID | None) -> str | None:
     return None if instance is None else f"/v1/instances/{instance}"
 
 
-@frozen
-class Fact:
+class Fact(Struct, frozen=True):
     """Event: base of all facts."""
 
     type: ClassVar[str]
@@ -30,8 +31,7 @@ class Fact:
         return b"{}"
 
 
-@frozen
-class InstanceStarted(Fact):
+class InstanceStarted(Fact, frozen=True):
     """Event: an instance was written down as running: it may begin now, on this node and nowhere else.
 
     `timeout` is a duration, `state` the JSON of a class task's state (None: none yet), `started_at` the claim's time.
@@ -52,6 +52,8 @@ class InstanceStarted(Fact):
     state_key: str | None = None
     state: bytes | None = None
     retry_of: UUID | None = None
+    queued_at: int | None = None
+    trace: str | None = None  # the traceparent of the request that started it, if that is known
 
     @property
     def about(self) -> tuple[str | None, UUID | None]:
@@ -60,12 +62,12 @@ class InstanceStarted(Fact):
 
     def data(self) -> bytes:
         """Return task, cause, attempt and due time."""
-        due = None if self.due_at is None else format_instant(self.due_at)
-        return _json(task=self.task, cause=self.cause, attempt=self.attempt, due_at=due)
+        if self.due_at is None:
+            return _begun(self.task, self.cause, self.attempt)
+        return _json(task=self.task, cause=self.cause, attempt=self.attempt, due_at=format_instant(self.due_at))
 
 
-@frozen
-class InstanceQueued(Fact):
+class InstanceQueued(Fact, frozen=True):
     """Event: an instance was written down but may not begin yet: its time has not come, or it stands in a line."""
 
     type: ClassVar[str] = "instance.queued"
@@ -87,8 +89,7 @@ class InstanceQueued(Fact):
         return _json(task=self.task, start_after=after, waits_for=self.waits_for)
 
 
-@frozen
-class InstanceEnded(Fact):
+class InstanceEnded(Fact, frozen=True):
     """Event: an instance is over; `seconds` is how long its body ran."""
 
     type: ClassVar[str] = "instance.ended"
@@ -107,11 +108,10 @@ class InstanceEnded(Fact):
 
     def data(self) -> bytes:
         """Return task, outcome and seconds."""
-        return _json(task=self.task, outcome=self.outcome, seconds=self.seconds)
+        return _ended(task=self.task, outcome=self.outcome, seconds=self.seconds)
 
 
-@frozen
-class CancelRequested(Fact):
+class CancelRequested(Fact, frozen=True):
     """Event: somebody ordered that an instance be cancelled."""
 
     type: ClassVar[str] = "instance.cancel_requested"
@@ -131,8 +131,7 @@ class CancelRequested(Fact):
         return _json(by=self.by, reason=self.reason)
 
 
-@frozen
-class InstanceStuck(Fact):
+class InstanceStuck(Fact, frozen=True):
     """Event: an instance was cancelled and did not end within its clean-up time."""
 
     type: ClassVar[str] = "instance.stuck"
@@ -150,8 +149,7 @@ class InstanceStuck(Fact):
         return _json(where=self.where)
 
 
-@frozen
-class DueOmitted(Fact):
+class DueOmitted(Fact, frozen=True):
     """Event: due times of a schedule started nothing; the ledger row holds them from first to last."""
 
     type: ClassVar[str] = "due.omitted"
@@ -181,8 +179,7 @@ class DueOmitted(Fact):
         )
 
 
-@frozen
-class ScheduleChanged(Fact):
+class ScheduleChanged(Fact, frozen=True):
     """Event: a schedule was created, updated, paused, resumed, blocked, finished or deleted."""
 
     type: ClassVar[str] = "schedule.changed"
@@ -202,8 +199,7 @@ class ScheduleChanged(Fact):
         return _json(change=self.change, version=self.version, reason=self.reason)
 
 
-@frozen
-class TokenCreated(Fact):
+class TokenCreated(Fact, frozen=True):
     """Event: an API key was made; its hash is for those who let callers in, and is not in the event's row."""
 
     type: ClassVar[str] = "token.created"
@@ -220,8 +216,7 @@ class TokenCreated(Fact):
         return _json(name=self.name, role=self.role, expires_at=expires)
 
 
-@frozen
-class TokenRevoked(Fact):
+class TokenRevoked(Fact, frozen=True):
     """Event: an API key is not let in any more."""
 
     type: ClassVar[str] = "token.revoked"
@@ -234,8 +229,13 @@ class TokenRevoked(Fact):
         return _json(name=self.name)
 
 
-@frozen
-class NodeSaid(Fact):
+NODE_SAYS = (
+    "node.started", "node.draining", "node.stopped", "clock.jumped", "loop.blocked", "history.pruned",
+    "invariant.broken", "webhook.gave_up", "webhook.disabled",
+)  # fmt: skip
+
+
+class NodeSaid(Fact, frozen=True):
     """Event: something about the node itself, such as `clock.jumped`."""
 
     type: str  # type: ignore[misc]
@@ -252,8 +252,15 @@ class NodeSaid(Fact):
         return self.payload
 
 
-@frozen
-class Looked:
+_KINDS = (
+    InstanceStarted, InstanceQueued, InstanceEnded, CancelRequested, InstanceStuck, DueOmitted, ScheduleChanged,
+    TokenCreated, TokenRevoked,
+)  # fmt: skip
+EVENTS = (*(kind.type for kind in _KINDS), *NODE_SAYS)
+"""The types of all events."""
+
+
+class Looked(Struct, frozen=True):
     """The answer to Claim: when to look next (an instant, None: nothing is planned), and what was done."""
 
     next_fire: int | None
@@ -261,8 +268,7 @@ class Looked:
     omitted: int
 
 
-@frozen
-class Pruned:
+class Pruned(Struct, frozen=True):
     """The answer to Prune: how many rows of each kind are gone."""
 
     instances: int = 0
@@ -271,6 +277,7 @@ class Pruned:
     nodes: int = 0
     events: int = 0
     audit: int = 0
+    tokens: int = 0
 
     def __add__(self, other: "Pruned") -> "Pruned":
         """Add up two answers."""
@@ -278,6 +285,22 @@ class Pruned:
 
 
 _encoder = msgspec.json.Encoder()
+_KNOWN = 1024  # texts that are made once: those of a task are few
+
+
+@lru_cache(_KNOWN)
+def _begun(task: str, cause: str, attempt: int) -> bytes:
+    return _json(task=task, cause=cause, attempt=attempt)
+
+
+def _ended(task: str, outcome: str, seconds: float) -> bytes:
+    return b'%b,"seconds":%b}' % (_end_of(task, outcome), _encoder.encode(seconds))
+
+
+@lru_cache(_KNOWN)
+def _end_of(task: str, outcome: str) -> bytes:
+    """Return the beginning of an object, without its end."""
+    return _json(task=task, outcome=outcome).removesuffix(b"}")
 
 
 def _json(**fields: object) -> bytes:

@@ -3,7 +3,7 @@
 from typing import Any
 
 import msgspec
-from attrs import frozen
+from msgspec import Struct
 
 from callsheet.errors import Invalid
 from callsheet.firing import Decision, Omitted, Planned, standing
@@ -30,8 +30,7 @@ MOVE = (
 )
 
 
-@frozen
-class Due:
+class Due(Struct, frozen=True):
     """A schedule that may have something due: a row of DUE_COLUMNS."""
 
     id: str
@@ -73,8 +72,7 @@ class Due:
         return Start(self.task, self.input.encode(), self.timeout, tags)
 
 
-@frozen
-class Obstacle:
+class Obstacle(Struct, frozen=True):
     """Why a schedule cannot run at all: its reason, and what is wrong with the input as JSON."""
 
     reason: str

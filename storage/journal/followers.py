@@ -1,5 +1,8 @@
 """Schedules that come after another one: each end of a run of that one is a due time of theirs."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 from pony import orm
 
 from callsheet.errors import FieldError, Invalid
@@ -51,13 +54,18 @@ def _within_bounds(due: Due, instant: int) -> bool:
     return not early and (due.ends_at is None or instant <= due.ends_at)
 
 
-def check_chain(work: Work, slug: str, trigger: object) -> None:
-    """Refuse a schedule that comes after one that does not exist, or in the end after itself."""
+def check_chain(
+    work: Work, slug: str, trigger: object, beside: Mapping[str, str | None] = MappingProxyType({})
+) -> None:
+    """Refuse a schedule that comes after one that does not exist, or in the end after itself.
+
+    `beside` tells of those that are created together with it after which schedule each of them comes.
+    """
     if not isinstance(trigger, After):
         return
     chain, name = [slug], trigger.schedule
     while name not in chain and len(chain) < MOST_LINKS:
-        row = work.one(_FOLLOWED, name)
+        row = (beside[name], "new") if name in beside else work.one(_FOLLOWED, name)
         if row is None or row[1] == "deleted":
             if len(chain) == 1:
                 raise Invalid(FieldError("/trigger/after", f"there is no schedule {name!r}"))

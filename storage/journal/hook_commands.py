@@ -3,13 +3,12 @@
 from typing import ClassVar
 from uuid import UUID
 
-from attrs import frozen
+from msgspec import Struct
 
 from storage.journal.commands import Command
 
 
-@frozen
-class AddWebhook(Command):
+class AddWebhook(Command, frozen=True):
     """Command: tell this address of these events, from now on; answered with the webhook's record."""
 
     url: str
@@ -18,8 +17,7 @@ class AddWebhook(Command):
     secret: str
 
 
-@frozen
-class ChangeWebhook(Command):
+class ChangeWebhook(Command, frozen=True):
     """Command: change what is not None; answered with the webhook's record.
 
     What is enabled again hears of events from then on; what was on its way still is.
@@ -33,15 +31,13 @@ class ChangeWebhook(Command):
     enabled: bool | None = None
 
 
-@frozen
-class RemoveWebhook(Command):
+class RemoveWebhook(Command, frozen=True):
     """Command: forget a webhook and what is on its way to it."""
 
     id: UUID
 
 
-@frozen
-class Plan:
+class Plan(Struct, frozen=True):
     """Of the events after `position` and up to `upto` a webhook is to be told these: (event id, body)."""
 
     webhook: UUID
@@ -50,8 +46,7 @@ class Plan:
     messages: tuple[tuple[int, bytes], ...]
 
 
-@frozen
-class PlanDeliveries(Command):
+class PlanDeliveries(Command, frozen=True):
     """Command: write down messages and, in the same transaction, how far events have been looked at.
 
     A plan whose webhook has moved on since, or is disabled, is left out.
@@ -65,8 +60,7 @@ class PlanDeliveries(Command):
         return 1 + sum(len(plan.messages) for plan in self.plans)
 
 
-@frozen
-class EndDelivery(Command):
+class EndDelivery(Command, frozen=True):
     """Command: a message was delivered at an instant."""
 
     keep: ClassVar[bool] = True
@@ -76,8 +70,7 @@ class EndDelivery(Command):
     at: int
 
 
-@frozen
-class PostponeDelivery(Command):
+class PostponeDelivery(Command, frozen=True):
     """Command: an attempt failed; try again at `next_at`, or (None) give up. `gone`: disable the webhook."""
 
     keep: ClassVar[bool] = True

@@ -12,7 +12,8 @@ from functools import partial
 from itertools import groupby
 from typing import Any
 
-from attrs import evolve, field, frozen
+from msgspec import Struct, field
+from msgspec.structs import replace
 from pony import orm
 
 from callsheet.clock import Clock
@@ -31,6 +32,7 @@ from storage.journal import (
     hook_commands,
     prune,
     recovery,
+    schedule_batches,
     schedules,
     skips,
     starts,
@@ -58,6 +60,7 @@ _HANDLERS: dict[type[Command], Callable[[Work, Any], Any]] = {
     commands.KeepEvent: ends.keep_event,
     commands.Claim: claims.claim,
     commands.PutSchedule: schedules.put_schedule,
+    commands.CreateSchedules: schedule_batches.create_schedules,
     commands.PatchSchedule: schedules.patch_schedule,
     commands.PauseSchedule: schedules.pause_schedule,
     commands.ResumeSchedule: schedules.resume_schedule,
@@ -82,6 +85,7 @@ _HANDLERS: dict[type[Command], Callable[[Work, Any], Any]] = {
 # These change rows as Pony objects; a batch is cut where they meet the others, which write below Pony's back.
 _BY_ENTITY = (
     commands.PutSchedule,
+    commands.CreateSchedules,
     commands.PatchSchedule,
     commands.PauseSchedule,
     commands.ResumeSchedule,
@@ -98,20 +102,18 @@ _FENCE = "UPDATE node SET last_batch = ? WHERE last_batch >= 0 AND boot <> ?"
 _MARK = "UPDATE node SET last_batch = ?, seen_at = ? WHERE boot = ? AND last_batch >= 0"
 
 
-@frozen
-class Verdict:
+class Verdict(Struct, frozen=True):
     """What became of one command: the answer, or the error with which it was refused."""
 
     answer: Any = None
     error: Exception | None = None
 
 
-@frozen
-class Applied:
+class Applied(Struct, frozen=True):
     """A batch that is committed: a verdict for each command, and the facts in order."""
 
-    verdicts: list[Verdict] = field(factory=list)
-    facts: list[Fact] = field(factory=list)
+    verdicts: list[Verdict] = field(default_factory=list)
+    facts: list[Fact] = field(default_factory=list)
 
 
 class Journal:
@@ -192,7 +194,7 @@ class Journal:
                 log.error(
                     "the end of instance %s cannot be written as it is", command.run.id, exc_info=error, extra=extra
                 )
-                plain = evolve(command, outcome="failed", error=ends.NOT_WRITABLE, state=None, may_retry=False)
+                plain = replace(command, outcome="failed", error=ends.NOT_WRITABLE, state=None, may_retry=False)
                 return self._apply_together([plain])
         kind = type(asked(command)).__name__
         log.error("command failed: %s", kind, exc_info=error, extra=told("command.failed", command=kind))
@@ -291,10 +293,10 @@ class Interrupted(CallsheetError):
 
 
 def _verdict(work: Work, command: Command) -> Verdict:
-    inner = asked(command)
-    do = partial(_HANDLERS[type(inner)], work, inner)
     try:
-        return Verdict(once(work, command, do) if isinstance(command, OnBehalf) else do())
+        if isinstance(command, OnBehalf):
+            return Verdict(once(work, command, partial(_HANDLERS[type(command.command)], work, command.command)))
+        return Verdict(_HANDLERS[type(command)](work, command))
     except CallsheetError as error:
         return Verdict(error=error)
 

@@ -1,6 +1,6 @@
 """Where a schedule goes on from: planned anew by a change, by its user, or because its pause has run out."""
 
-from attrs import evolve
+from msgspec.structs import replace
 
 from callsheet.firing import Position, plan_on
 from callsheet.timetable import Plan, trigger_of
@@ -18,5 +18,5 @@ def planned_anew(
     """
     position = plan_on(schedule, plan, max(work.now, last_due or 0), jitter, runs_left)
     if position.state == "active" and lacks_upstream(work, trigger_of(plan)):
-        return evolve(position, state="blocked"), "upstream_deleted"
+        return replace(position, state="blocked"), "upstream_deleted"
     return position, None

@@ -8,7 +8,7 @@ from typing import Any
 from storage.journal.commands import Prune
 from storage.journal.facts import Pruned
 from storage.journal.work import Work
-from storage.queries.history import IS_BARE, LOOKED_AT, MAY_GO, OMISSION_MAY_GO
+from storage.queries.history import IS_BARE, KEY_MAY_GO, LOOKED_AT, MAY_GO, OMISSION_MAY_GO
 
 _INSTANCES = f"DELETE FROM instance WHERE id IN (SELECT i.id FROM instance i WHERE i.id IN ({{marks}}) AND {MAY_GO})"
 _OMISSIONS = (
@@ -17,6 +17,7 @@ _OMISSIONS = (
 _BARE = f"SELECT s.id FROM schedule s WHERE s.id IN ({{marks}}) AND {IS_BARE}"
 _EVENTS = f"DELETE FROM event WHERE id >= ? AND id <= ? AND id <= coalesce(({LOOKED_AT}), ?)"
 _AUDIT = "DELETE FROM audit WHERE id IN ({marks})"
+_TOKENS = f"DELETE FROM token WHERE id IN (SELECT t.id FROM token t WHERE t.id IN ({{marks}}) AND {KEY_MAY_GO})"
 _NODES = "DELETE FROM node WHERE boot IN ({marks}) AND stopped_at IS NOT NULL AND boot <> ?"
 
 
@@ -30,6 +31,7 @@ def prune(work: Work, command: Prune) -> Pruned:
         nodes=_delete(work, _NODES, command.nodes, work.boot),
         events=0 if command.events is None else int(work.execute(_EVENTS, *command.events, command.events[1]).rowcount),
         audit=_delete(work, _AUDIT, command.audit),
+        tokens=_delete(work, _TOKENS, command.tokens),
     )
 
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 import msgspec
-from attrs import evolve
+from msgspec.structs import replace
 
 from callsheet.instants import SECOND
 from storage.journal.commands import Drain, Recover, StopNode
@@ -65,4 +65,4 @@ def stop_node(work: Work, _: StopNode) -> None:
 
 
 def _run(work: Work, row: Any) -> InstanceStarted:
-    return evolve(run_of(work, row), started_at=row[11] or work.now)
+    return replace(run_of(work, row), started_at=row[-1] or work.now)

@@ -169,7 +169,7 @@ def _create(work: Work, slug: str, definition: Definition, old: Any) -> Schedule
     """Write a new schedule; over a deleted one, versions and due times go on from where they were."""
     if definition.run_on_create and work.draining:  # before anything is written
         raise Unavailable("The service is stopping and starts nothing new.")
-    columns = _columns(definition)
+    columns = columns_of(definition)
     if old is None:
         row = work.entities.Schedule(
             id=slug, state="active", version=0, created_at=work.now, updated_at=work.now, **columns
@@ -181,18 +181,24 @@ def _create(work: Work, slug: str, definition: Definition, old: Any) -> Schedule
         upstream_created(work, slug)
     _link_tags(work, slug, definition)
     if definition.run_on_create:
-        _run_at_once(work, row, definition)
+        row.run_count = 1
+        orm.flush()
+        run_at_once(work, row.id, definition)
     _plan(work, row, definition)
     return touched(work, row, "created")
 
 
-def _run_at_once(work: Work, row: Any, definition: Definition) -> None:
-    """Run a new schedule right away: that is no due time of its trigger, but a run all the same."""
-    row.run_count = 1
+def create_again(work: Work, slug: str, definition: Definition) -> None:
+    """Create a schedule whose id belonged to one that was deleted."""
+    _create(work, slug, definition, _find(work, slug))
     orm.flush()
+
+
+def run_at_once(work: Work, slug: str, definition: Definition) -> None:
+    """Run a new schedule right away: that is no due time of its trigger, but a run all the same."""
     start = Start(definition.task, definition.input, definition.timeout, definition.tags)
     in_turn = definition.overlap != "allow"  # an instance of a deleted schedule by the same id may still go on
-    start_one(work, start, cause="create", schedule=row.id, in_turn=in_turn)
+    start_one(work, start, cause="create", schedule=slug, in_turn=in_turn)
 
 
 def _forget_state(work: Work, slug: str) -> None:
@@ -215,7 +221,7 @@ def _change(work: Work, row: Any, definition: Definition) -> ScheduleRecord:
     replanned = row.state != "paused" and (row.state != "active" or _moves(before) != _moves(definition))
     if replanned:
         _drop_overtaken(work, row, "updated")
-    row.set(**_columns(definition))
+    row.set(**columns_of(definition))
     if definition.tags != before.tags:
         _link_tags(work, row.id, definition)
     if replanned:
@@ -228,7 +234,8 @@ def _moves(definition: Definition) -> tuple[object, ...]:
     return definition.plan, definition.jitter, definition.max_runs
 
 
-def _columns(definition: Definition) -> dict[str, Any]:
+def columns_of(definition: Definition) -> dict[str, Any]:
+    """Return what the table holds of a definition."""
     trigger = definition.trigger
     return {
         "task": definition.task,

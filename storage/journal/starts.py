@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-from attrs import evolve
+from msgspec.structs import replace
 
 from callsheet.errors import Invalid, Refused, Unavailable, Unknown
 from callsheet.lifecycle import UNFINISHED
@@ -25,7 +25,7 @@ _RELEASE = (
     "UPDATE instance SET state = 'running', start_after = NULL, waits_for = NULL, node = ?, boot = ?, started_at = ? "
     "WHERE id = ? AND state = 'queued'"
 )
-RUN_COLUMNS = "id, task, input, cause, schedule, due_at, attempt, timeout, tags, state_key, retry_of"
+RUN_COLUMNS = "id, task, input, cause, schedule, due_at, attempt, timeout, tags, state_key, retry_of, queued_at, trace"
 _QUEUED = f"SELECT {RUN_COLUMNS} FROM instance WHERE id = ?"
 
 
@@ -75,6 +75,7 @@ def start_one(
     retry_of: UUID | None = None,
     start_after: int | None = None,
     in_turn: bool = False,
+    trace: str | None = None,
 ) -> UUID:
     """Write an instance: running if it may begin now, else queued; return its id.
 
@@ -98,6 +99,8 @@ def start_one(
         tags=start.tags,
         state_key=state_key(task, schedule),
         retry_of=retry_of,
+        queued_at=work.now,
+        trace=trace or work.trace,
     )
     line = _line(work, Claimant(task, fact.state_key), schedule if in_turn else None, start_after)
     waits = start_after is not None or line is not None
@@ -140,8 +143,9 @@ def state_key(task: Task[Any, Any], schedule: str | None) -> str | None:
 
 def shorter(one: int | None, other: int | None) -> int | None:
     """Return the shorter of two time-outs, either of which may be none."""
-    limits = [limit for limit in (one, other) if limit is not None]
-    return min(limits, default=None)
+    if one is None or other is None:
+        return one if other is None else other
+    return min(one, other)
 
 
 def _known(work: Work, name: str) -> Task[Any, Any]:
@@ -193,9 +197,10 @@ def _by_overlap(work: Work, schedule: str, overlap: str) -> bool:
 def _insert(work: Work, fact: InstanceStarted, start_after: int | None, line: str | None, waits: bool) -> None:
     tags = msgspec.json.encode(fact.tags).decode() if fact.tags else "[]"
     row = (
-        fact.id, fact.task, fact.schedule, fact.due_at, fact.attempt, fact.cause, "queued" if waits else "running",
-        fact.input.decode(), fact.timeout, tags, None if waits else work.node, None if waits else work.boot,
-        fact.retry_of, start_after, fact.state_key, work.now, None if waits else work.now, line,
+        work.dialect.key(fact.id), fact.task, fact.schedule, fact.due_at, fact.attempt, fact.cause,
+        "queued" if waits else "running", fact.input.decode(), fact.timeout, tags, None if waits else work.node,
+        None if waits else work.boot_key, fact.retry_of, start_after, fact.state_key, work.now,
+        None if waits else work.now, line, fact.trace,
     )  # fmt: skip
     work.insert_instance(row, fact.tags)
 
@@ -204,7 +209,7 @@ def _with_state(work: Work, fact: InstanceStarted) -> InstanceStarted:
     if fact.state_key is None:
         return fact
     row = work.one("SELECT value FROM task_state WHERE key = ?", fact.state_key)
-    return evolve(fact, state=None if row is None else row[0].encode())
+    return replace(fact, state=None if row is None else row[0].encode())
 
 
 def run_of(work: Work, row: Any) -> InstanceStarted:
@@ -224,4 +229,6 @@ def run_of(work: Work, row: Any) -> InstanceStarted:
         tags=tuple(msgspec.json.decode(row[8])),
         state_key=row[9],
         retry_of=work.dialect.uuid(row[10]),
+        queued_at=row[11],
+        trace=row[12],
     )

@@ -17,7 +17,7 @@ than can begin, however long it is.
 from typing import Any
 from uuid import UUID
 
-from attrs import frozen
+from msgspec import Struct
 
 from callsheet.tasks import Task
 from storage.journal.work import Work
@@ -36,8 +36,7 @@ _BEFORE_IT = (
 )
 
 
-@frozen
-class Claimant:
+class Claimant(Struct, frozen=True):
     """Somebody who wants to begin: a run of `task` with its state, which may have to wait for its schedule, too."""
 
     task: Task[Any, Any]

@@ -8,7 +8,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 from uuid import UUID
 
-from attrs import define, field, frozen
+from attrs import define, field
+from msgspec import Struct
 
 from callsheet.ids import IdMaker
 from callsheet.tasks import Task
@@ -17,7 +18,7 @@ from storage.journal.facts import Fact
 
 INSTANCE_COLUMNS = (
     "id, task, schedule, due_at, attempt, cause, state, input, timeout, tags, node, boot, retry_of, "
-    "start_after, state_key, queued_at, started_at, waits_for"
+    "start_after, state_key, queued_at, started_at, waits_for, trace"
 )
 _END = (
     "UPDATE instance SET state = ?, started_at = ?, finished_at = ?, error = ?, stuck = NULL "
@@ -29,8 +30,7 @@ class Mismatch(Exception):
     """An end found no running row of this boot: another end was committed first."""
 
 
-@frozen
-class Over:
+class Over(Struct, frozen=True):
     """An instance that ended in this transaction: what follows from it is settled before the commit.
 
     `outcome` None: another attempt follows, so that the run is not over yet.
@@ -58,12 +58,16 @@ class Work:
     draining: bool = False  # this node is stopping: nothing may begin any more
     most_running: int | None = None  # of all tasks together
     by: str = "api"  # who asked for the command at hand
+    trace: str | None = None  # the traceparent of the request that asked for it
     over: list[Over] = field(factory=list)
     stirred: dict[str, None] = field(factory=dict)  # lines that somebody joined who may be first
     free: dict[str, int] = field(factory=dict)  # line -> how many more may begin, see turns.py
     lines: dict[str, bool] = field(factory=dict)  # line -> whether somebody stands in it
     facts: list[Fact] = field(factory=list)
     untold: int = 0  # changes that no fact tells of, but the audit does
+    _schedule_columns: str = ""
+    _schedules: list[Row] = field(factory=list)
+    _schedule_tags: list[Row] = field(factory=list)
     _instances: list[Row] = field(factory=list)
     _tags: list[Row] = field(factory=list)
     _ends: list[Row] = field(factory=list)
@@ -71,6 +75,16 @@ class Work:
     _logs: list[Row] = field(factory=list)
     _audit: list[Row] = field(factory=list)
     _told: int = 0
+    boot_key: Any = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.boot_key = self.dialect.key(self.boot)
+
+    def insert_schedule(self, columns: Row, row: Row, tags: Iterable[str] = ()) -> None:
+        """Add a schedule, its id first; all of one transaction have the same columns."""
+        self._schedule_columns = ", ".join(columns)
+        self._schedules.append(row)
+        self._schedule_tags.extend((tag, row[0]) for tag in tags)
 
     def insert_instance(self, row: Row, tags: Iterable[str] = ()) -> None:
         """Add an instance, its values in the order of INSTANCE_COLUMNS."""
@@ -80,7 +94,7 @@ class Work:
     def end_instance(self, instance: UUID, outcome: str, started: int, finished: int, error: bytes | None) -> None:
         """Write how a running instance of this boot ended; the flush raises Mismatch if it had ended before."""
         text = None if error is None else error.decode()
-        self._ends.append((outcome, started, finished, text, instance, self.boot))
+        self._ends.append((outcome, started, finished, text, self.dialect.key(instance), self.boot_key))
 
     def insert_output(self, row: Row) -> None:
         """Add an output: instance, seq, at, value."""
@@ -108,6 +122,8 @@ class Work:
 
     def flush(self) -> None:
         """Write all that was gathered, parents before children."""
+        self._insert("schedule", self._schedule_columns, self._schedules)
+        self._insert("schedule_tag", "tag, schedule", self._schedule_tags)
         self._insert("instance", INSTANCE_COLUMNS, self._instances)
         self._insert("instance_tag", "tag, instance", self._tags)
         if self._ends:
@@ -121,11 +137,14 @@ class Work:
         """Write what is left and the events of all facts: nothing may follow but the commit."""
         self.flush()
         self._insert("audit", "id, at, caller, action, schedule, instance, data", self._audit)
-        rows: list[Row] = [
-            (self.now, fact.type, *fact.about, fact.data().decode()) for fact in self.facts[self._told :]
-        ]
+        rows: list[Row] = [self._event(fact) for fact in self.facts[self._told :]]
         self._told = len(self.facts)
         self._insert("event", "at, type, schedule, instance, data", rows)
+
+    def _event(self, fact: Fact) -> Row:
+        schedule, instance = fact.about
+        about = None if instance is None else self.dialect.key(instance)
+        return self.now, fact.type, schedule, about, fact.data().decode()
 
     def _insert(self, table: str, columns: str, rows: list[Row]) -> None:
         if rows:

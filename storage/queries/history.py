@@ -46,6 +46,10 @@ IS_BARE = (
     "AND (SELECT 1 FROM omission o WHERE o.schedule = s.id LIMIT 1) IS NULL "
     "AND (SELECT 1 FROM schedule f WHERE f.follows = s.id LIMIT 1) IS NULL"
 )
+# of a key `t`: it was revoked, and the audit holds nothing any more of the time when it was good
+KEY_MAY_GO = (
+    "t.revoked_at IS NOT NULL AND coalesce((SELECT a.at FROM audit a ORDER BY a.id LIMIT 1) > t.revoked_at, 1 = 1)"
+)
 _WEIGHED = (
     "SELECT i.id, coalesce((SELECT max(o.seq) FROM output o WHERE o.instance = i.id), -1), "
     "coalesce((SELECT max(l.seq) FROM log l WHERE l.instance = i.id), -1) "
@@ -247,7 +251,24 @@ def old_audit(database: Database, keep: Keep, now: int, after: UUID | None) -> F
     return Found((Prune(audit=tuple(found)),) if found else (), found[-1] if len(found) == HEAVY else None)
 
 
-WALKS: tuple[Walk, ...] = (old_instances, of_schedules, old_omissions, old_events, old_nodes, old_audit)
+def old_tokens(database: Database, keep: Keep, now: int, after: UUID | None) -> Found[UUID]:
+    """Walk the keys by birth, for what was revoked long ago: an entry of the audit can always be told to its key.
+
+    One that has merely expired stays, for it is what keeps the door shut (web/keyring.py).
+    """
+    if keep.age is None:
+        return Found((), None)
+    revoked_by = now - keep.age
+    sql = (
+        f"SELECT t.id, t.revoked_at, CASE WHEN {KEY_MAY_GO} THEN 1 END FROM token t "
+        "WHERE t.id > ? AND t.id < ? ORDER BY t.id LIMIT ?"
+    )
+    page = read(database, lambda db: rows(db, sql, after or _FIRST_ID, _past(revoked_by), HEAVY))
+    old = tuple(as_uuid(database, row[0]) for row in page if row[2] and row[1] <= revoked_by)
+    return Found((Prune(tokens=old),) if old else (), as_uuid(database, page[-1][0]) if len(page) == HEAVY else None)
+
+
+WALKS: tuple[Walk, ...] = (old_instances, of_schedules, old_omissions, old_events, old_nodes, old_audit, old_tokens)
 
 
 def _weighed(db: Database, instances: list[Any]) -> list[tuple[UUID, int]]:

@@ -16,6 +16,9 @@ _COLUMNS = (
     "id, task, schedule, due_at, attempt, cause, state, input, timeout, tags, node, boot, retry_of, start_after, "
     "queued_at, started_at, finished_at, cancel_at, cancel_by, cancel_reason, stuck, error, waits_for"
 )
+_ONE = f"SELECT {_COLUMNS} FROM instance WHERE id = ?"
+_SENT = "SELECT value FROM output WHERE instance = ? ORDER BY seq LIMIT ?"
+FIRST_OUTPUTS = 50
 _LAST_ID = UUID(int=(1 << 128) - 1)
 _FIRST_ID = UUID(int=0)
 
@@ -42,11 +45,18 @@ def record_of(database: Database, row: Any) -> InstanceRecord:
 
 def get_instance(database: Database, instance: UUID) -> InstanceRecord:
     """Return an instance; Unknown when it never existed, or is gone by retention."""
-    sql = f"SELECT {_COLUMNS} FROM instance WHERE id = ?"
-    row = read(database, lambda db: one(db, sql, instance))
+    row = read(database, lambda db: one(db, _ONE, instance))
     if row is None:
         raise Unknown("instance", instance)
     return record_of(database, row)
+
+
+def get_whole(database: Database, instance: UUID) -> tuple[InstanceRecord, list[str]]:
+    """Return an instance and the first values that it sent, as JSON text."""
+    row, sent = read(database, lambda db: (one(db, _ONE, instance), rows(db, _SENT, instance, FIRST_OUTPUTS)))
+    if row is None:
+        raise Unknown("instance", instance)
+    return record_of(database, row), [value for (value,) in sent]
 
 
 def list_instances(database: Database, wanted: Filter, limit: int, cursor: str | None) -> Page[InstanceRecord]:
@@ -137,12 +147,6 @@ def _page(database: Database, instance: UUID, query: Any, limit: int, cursor: st
         get_instance(database, instance)  # nothing said, or nobody there?
     more = len(found) > limit
     return Page(found[:limit], encode_cursor(found[limit - 1].seq) if more else None)
-
-
-def first_outputs(database: Database, instance: UUID, limit: int = 50) -> list[str]:
-    """Return the first values that an instance sent, as JSON text."""
-    sql = "SELECT value FROM output WHERE instance = ? ORDER BY seq LIMIT ?"
-    return [row[0] for row in read(database, lambda db: rows(db, sql, instance, limit))]
 
 
 def unfinished(database: Database) -> list[UUID]:

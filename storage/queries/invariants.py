@@ -155,6 +155,9 @@ WALKS = (
     Walk("states", "key", "", _STATE, _OF_STATES),
 )
 
+KINDS = tuple(dict.fromkeys(rule.kind for walk in WALKS for rule in walk.rules))
+"""What can be found broken."""
+
 # The state of a task has as many versions as runs succeeded, of which retention may have taken some. Those of a
 # schedule that was created again count from then on; its runs of before are older than its own row.
 _SAVES = (

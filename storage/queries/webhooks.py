@@ -56,6 +56,11 @@ def list_webhooks(database: Database, limit: int, cursor: str | None) -> Page[We
     return Page(hooks[:limit], encode_cursor(hooks[limit - 1].id) if more else None)
 
 
+def count_messages(database: Database) -> int:
+    """Return how many messages are on their way to any webhook."""
+    return int(read(database, lambda db: rows(db, "SELECT count(*) FROM delivery"))[0][0])
+
+
 def active_webhooks(database: Database) -> list[WebhookRecord]:
     """Return the webhooks that are to be told of events; there are few."""
     sql = f"SELECT {COLUMNS} FROM webhook WHERE state = 'active' ORDER BY id"

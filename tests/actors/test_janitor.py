@@ -73,7 +73,7 @@ async def test_history_goes_by_itself_once_it_is_old(stage, autojump_clock):
             play.instance(first)
         assert play.outputs(second) == [1]
         assert play.events("history.pruned") == [
-            {"instances": 1, "omissions": 0, "schedules": 0, "nodes": 0, "events": 0, "audit": 0}
+            {"instances": 1, "omissions": 0, "schedules": 0, "nodes": 0, "events": 0, "audit": 0, "tokens": 0}
         ]
         await trio.sleep(3600 + 61)
         assert play.event_instances("instance.ended") == [second]

@@ -5,7 +5,7 @@ from argparse import Namespace
 
 import pytest
 
-from callsheet.commands.crontab import parse
+from callsheet.commands.crontab import names_users, parse
 from callsheet.commands.import_command import schedules
 from callsheet.commands.sheets import read_sheet
 from callsheet.commands.toml_writer import toml
@@ -91,7 +91,9 @@ def test_a_job_that_sets_a_variable_for_its_command_is_a_job():
     [
         (r"0 1 * * * mail -s 'it is \%d' joe%Joe,%%Bye", "mail -s 'it is %d' joe", "Joe,\n\nBye\n"),
         (r"0 1 * * * date +\%F", "date +%F", None),
-        ("0 1 * * * cat%", "cat", "\n"),
+        ("0 1 * * * cat%", "cat", None),
+        ("0 1 * * * cat%one%two%", "cat", "one\ntwo\n"),  # it ends with a new line, and gets no second one
+        (r"0 1 * * * cat \\%\%", r"cat \\", "%\n"),
         ("0 1 * * * echo # no comment", "echo # no comment", None),
     ],
 )
@@ -115,6 +117,8 @@ def test_the_zone_is_that_of_cron_tz_and_tz_is_for_the_command_only():
         ("@reboot start", "run_on_create"),
         ("@fortnightly x", "@hourly"),
         ("0 1 * * x", "too few fields"),
+        ("61 1 * * * x", "minute: 61 is outside 0-59"),
+        ("0 0 31 2 * x", "names no date that ever comes"),
         ("@daily", "no command"),
     ],
 )
@@ -149,6 +153,44 @@ def test_ids_say_what_runs_and_stay_when_the_time_changes():
     first, second, third = before
     assert first.startswith("backup-")
     assert third == f"{second}-2"
+
+
+@pytest.mark.parametrize(
+    ("command", "name"),
+    [
+        ("cd / && run-parts --report /etc/cron.hourly", "run-parts-cron.hourly"),
+        ("test -x /usr/sbin/anacron || { cd / && run-parts --report /etc/cron.daily; }", "run-parts-cron.daily"),
+        ("[ -x /usr/lib/php/clean ] && if [ ! -d /run/systemd ]; then /usr/lib/php/clean; fi", "clean"),
+        ("command -v debian-sa1 > /dev/null && debian-sa1 1 1", "debian-sa1"),
+        ("nice -n 19 ionice -c3 /usr/local/bin/backup.sh --full", "backup.sh"),
+        ("$HOME/bin/job.sh >> $HOME/log 2>&1", "job.sh"),
+        ("/usr/bin/php -q /var/www/cron.php > /dev/null 2>&1", "php-cron.php"),
+        ("FOO=bar /bin/true", "true"),
+        ("> /dev/null 2>&1", "job"),
+        ('echo "and so on"', "echo"),
+    ],
+)
+def test_an_id_names_the_program_and_not_what_prepares_it(command, name):
+    (slug,) = schedules(parse(f"0 1 * * * {command}", system=False).jobs, OPTIONS, "c")
+
+    assert slug.rpartition("-")[0] == name
+
+
+def test_a_system_crontab_that_is_taken_for_a_users_is_known_by_its_users():
+    def looks(text):
+        return names_users(parse(text, system=False).jobs, {"ada", "root"}.__contains__)
+
+    assert looks(DEBIAN)
+    assert looks("0 1 * * * ada one\n0 1 * * * root two")
+    assert looks("0 1 * * * ada one\n0 1 * * * elsewhere two\n0 1 * * * root three")
+    assert not looks("0 1 * * * ada one\n0 1 * * * backup two")
+    assert not looks("")
+
+
+def test_a_home_that_is_not_there_is_no_place_to_begin_in():
+    (document,) = schedules(parse("HOME=/nowhere\n0 1 * * * x", system=False).jobs, OPTIONS, "c").values()
+
+    assert (document["input"]["cwd"], document["input"]["env"]["HOME"]) == ("/", "/nowhere")
 
 
 def test_the_printed_sheet_is_the_same_schedules_again():

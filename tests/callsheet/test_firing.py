@@ -1,9 +1,9 @@
 from itertools import pairwise
 
 import pytest
-from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace as evolve
 
 from callsheet.firing import (
     MOST_CAUGHT_UP,

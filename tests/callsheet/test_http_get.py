@@ -1,9 +1,5 @@
 """http_get fetches what it may, tells how it went, and connects to nothing that was not checked."""
 
-import shutil
-import ssl
-import subprocess
-from contextlib import suppress
 from ipaddress import ip_address
 
 import pytest
@@ -14,83 +10,7 @@ from callsheet.builtin.addresses import AddressRefused, allow, parse_allow
 from callsheet.builtin.dialling import BadAnswer, NotReached, TooSlow, resolve
 from callsheet.builtin.http_get import MOST_BYTES, Reply, fetch, http_get
 from callsheet.errors import Invalid
-
-TLS_HELLO = b"\x16"
-OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
-
-
-def redirect(location, status=302):
-    head = f"HTTP/1.1 {status} Moved\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n"
-    return head.encode()
-
-
-async def silence(stream):
-    await trio.sleep_forever()
-
-
-class Server:
-    """A tiny HTTP server on loopback: one answer per connection, the last one again and again."""
-
-    def __init__(self, *answers):
-        self.answers = list(answers)
-        self.requests = []
-        self.hosts = []  # what TLS clients named
-        self.port = 0
-
-    @property
-    def url(self):
-        return f"http://127.0.0.1:{self.port}/"
-
-    async def handle(self, stream):
-        async with stream:
-            request = b""
-            while not request.endswith(b"\r\n\r\n") and request[:1] != TLS_HELLO:
-                chunk = await stream.receive_some()
-                if not chunk:
-                    return
-                request += chunk
-            self.requests.append(request.decode("latin-1"))
-            answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
-            await (stream.send_all(answer) if isinstance(answer, bytes) else answer(stream))
-
-    async def start(self, nursery, tls=None):
-        (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
-        self.port = listener.socket.getsockname()[1]
-        if tls is not None:
-            tls.sni_callback = lambda _socket, name, _context: self.hosts.append(name)
-            listener = trio.SSLListener(listener, tls, https_compatible=True)
-        nursery.start_soon(trio.serve_listeners, self.guarded, [listener])
-        return self
-
-    async def guarded(self, stream):
-        with suppress(trio.BrokenResourceError):  # the client had enough, or does not trust us
-            await self.handle(stream)
-
-
-@pytest.fixture
-async def serve(nursery):
-    """Start servers that http_get may reach, each on its own port only."""
-    rules = []
-
-    async def start(*answers, tls=None):
-        server = await Server(*answers).start(nursery, tls)
-        rules.append(parse_allow(f"127.0.0.1:{server.port}"))
-        allow(rules)
-        return server
-
-    return start
-
-
-def names(**table):
-    """A resolver that knows the names of `table` and keeps count of what it was asked."""
-
-    async def look_up(host, port):
-        look_up.asked.append((host, port))
-        answers = table[host.removesuffix(".test")]
-        return [ip_address(answer) for answer in answers]
-
-    look_up.asked = []
-    return look_up
+from tests.callsheet.tiny_server import OK, names, redirect, silence
 
 
 async def test_the_status_and_the_seconds_are_told(serve):
@@ -361,87 +281,6 @@ async def test_a_name_without_an_address_fails_with_a_sentence(host):
 async def test_a_name_is_resolved_to_each_of_its_addresses_once():
     assert set(await resolve("localhost", 80)) <= {ip_address("127.0.0.1"), ip_address("::1")}
     assert await resolve("127.1", 80) == [ip_address("127.0.0.1")]
-
-
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory):
-    """A self-signed certificate for callsheet.test, with its key, in one file."""
-    if shutil.which("openssl") is None:
-        pytest.skip("needs the openssl command to make a certificate")
-    folder = tmp_path_factory.mktemp("tls")
-    key, pem = folder / "key.pem", folder / "cert.pem"
-    command = "req -x509 -nodes -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -days 2"
-    names = ["-subj", "/CN=callsheet.test", "-addext", "subjectAltName=DNS:callsheet.test"]
-    subprocess.run(
-        ["openssl", *command.split(), *names, "-keyout", key, "-out", pem],
-        check=True,
-        capture_output=True,
-    )
-    return pem, key
-
-
-@pytest.fixture
-async def secure(serve, certificate):
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(*certificate)
-    return await serve(OK, tls=context)
-
-
-async def test_tls_names_the_host_though_the_address_is_dialled(secure, certificate):
-    trusting = ssl.create_default_context(cafile=certificate[0])
-    url = f"https://callsheet.test:{secure.port}/"
-
-    reply = await fetch(url, resolve=names(callsheet=["127.0.0.1"]), tls=trusting)
-
-    assert reply.status == 200
-    assert secure.hosts == ["callsheet.test"]
-    assert f"\r\nHost: callsheet.test:{secure.port}\r\n" in secure.requests[0]
-
-
-async def test_a_name_with_a_trailing_dot_is_the_same_name_to_tls(secure, certificate):
-    trusting = ssl.create_default_context(cafile=certificate[0])
-    url = f"https://callsheet.test.:{secure.port}/"
-
-    assert (await fetch(url, resolve=names(**{"callsheet.test.": ["127.0.0.1"]}), tls=trusting)).status == 200
-
-
-async def test_a_certificate_for_another_name_is_not_trusted(secure, certificate):
-    trusting = ssl.create_default_context(cafile=certificate[0])
-
-    with pytest.raises(NotReached, match="certificate is not trusted: Hostname mismatch"):
-        await fetch(
-            f"https://other.test:{secure.port}/",
-            resolve=names(other=["127.0.0.1"]),
-            tls=trusting,
-        )
-    assert secure.requests == []
-
-
-async def test_a_certificate_of_nobody_we_trust_fails_with_a_sentence(secure):
-    with pytest.raises(NotReached, match="certificate is not trusted: self-signed"):
-        await fetch(f"https://callsheet.test:{secure.port}/", resolve=names(callsheet=["127.0.0.1"]))
-
-
-async def test_https_to_a_server_without_tls_fails_with_a_sentence(serve):
-    server = await serve(OK)
-
-    with pytest.raises(NotReached, match="TLS failed"):
-        await fetch(server.url.replace("http:", "https:"))
-
-
-async def test_a_tls_handshake_that_is_cut_off_leaves_no_socket_open(autojump_clock, serve):
-    hung_up = trio.Event()
-
-    async def say_nothing(stream):
-        assert await stream.receive_some() == b""
-        hung_up.set()
-
-    server = await serve(say_nothing)
-
-    with pytest.raises(TooSlow):
-        await fetch(server.url.replace("http:", "https:"))
-    with trio.fail_after(1):
-        await hung_up.wait()
 
 
 async def test_the_task_sends_one_reply(serve):

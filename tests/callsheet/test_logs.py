@@ -100,3 +100,13 @@ def test_requests_are_logged_only_when_asked_for(listen):
     access.info("GET / 200", extra=told("http.request", status=200))
 
     assert json.loads(stream.getvalue())["status"] == 200
+
+
+def test_what_a_dead_collector_makes_opentelemetry_say_again_and_again_is_logged_once_a_minute(listen):
+    stream, theirs = listen("json"), logging.getLogger("opentelemetry.exporter")
+    for number in range(5):
+        theirs.error("no answer from %s", number)
+    theirs.error("something else")
+
+    said = [json.loads(line)["message"] for line in stream.getvalue().splitlines()]
+    assert said == ["no answer from 0", "something else"]

@@ -58,7 +58,7 @@ def test_without_a_file_nothing_is_asked_of_one(load):
     [
         ("prot = 1", "There is no setting prot .* Did you mean port?"),
         ("port = [", "is not TOML"),
-        ("port = 'http'", r"callsheet\.toml: --port .* must be a port"),
+        ("port = 'http'", r"callsheet\.toml: port must be a port"),
         ("port = true", "must be a port"),
         ("[port]\nx = 1", "cannot be a table"),
     ],

@@ -85,6 +85,43 @@ def test_a_file_that_is_named_twice_is_loaded_once(tmp_path, monkeypatch):
     assert set(registry) == {"one"}
 
 
+def test_all_files_of_a_folder_are_loaded_and_may_import_each_other(tmp_path):
+    written(tmp_path, TASK.format(name="one"), "callsheet_test_first.py")
+    written(tmp_path, "from callsheet_test_first import one\n" + TASK.format(name="two"), "callsheet_test_second.py")
+    written(tmp_path, "WORD = 'no task'\n", "callsheet_test_words.py")
+    for name in ("_private.py", "test_jobs.py", "conftest.py", "notes.txt"):
+        written(tmp_path, "raise RuntimeError('never imported')\n", name)
+    registry = Registry()
+    registry.load(f"{tmp_path}/")
+    assert set(registry) == {"one", "two"}
+    assert sys.path[-1] == str(tmp_path)
+
+
+def test_an_empty_folder_is_fine(tmp_path):
+    registry = Registry()
+    registry.load(str(tmp_path))
+    assert not registry
+
+
+def test_a_file_of_a_folder_that_cannot_be_imported_by_its_name_is_refused(tmp_path):
+    written(tmp_path, TASK.format(name="one"), "json.py")
+    with pytest.raises(RefusedToStart, match=r"--tasks .*json\.py: there is another module json; give the file"):
+        Registry().load(str(tmp_path))
+
+
+def test_a_folder_beside_a_package_of_that_name_is_meant_by_its_path_only(tmp_path, monkeypatch):
+    package = tmp_path / "callsheet_test_package"
+    package.mkdir()
+    written(package, TASK.format(name="one"), "__init__.py")
+    written(package, TASK.format(name="two"), "callsheet_test_inner.py")
+    monkeypatch.chdir(tmp_path)
+    by_name, by_path = Registry(), Registry()
+    by_name.load("callsheet_test_package")
+    by_path.load("./callsheet_test_package")
+    assert set(by_name) == {"one"}
+    assert set(by_path) == {"two"}
+
+
 def test_a_module_of_the_working_directory_is_found(tmp_path, monkeypatch):
     written(tmp_path, TASK.format(name="one"), "callsheet_test_module.py")
     monkeypatch.chdir(tmp_path)

@@ -1,9 +1,11 @@
 """A request is sent again where that does nothing twice, and only there."""
 
+import json
+
 import pytest
 
 from callsheet.client import Invalid, RateLimited, Unauthorized, Unavailable, Unreachable
-from callsheet.client.calls import call
+from callsheet.client.call import call
 from callsheet.client.retrying import Patience
 from callsheet.models import Probe, Started
 
@@ -16,6 +18,9 @@ def answer(body, status="200 OK", kind="application/json", **headers):
 BUSY = answer('{"type": "/problems/unavailable", "status": 503, "detail": "Not now."}', "503 Busy", Retry_After="0")
 STARTED = answer('{"id": "a", "uri": "/v1/instances/a"}')
 BROKEN = b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{"
+WEBHOOK = """{"id": "a", "uri": "/v1/webhooks/a", "url": "http://a.example/", "events": ["*"], "schedules": [],
+ "enabled": true, "disabled_because": null, "pending": 0, "last_delivered_at": null, "last_failed_at": null,
+ "last_error": null, "created_at": "2026-11-23T12:00:00Z", "updated_at": "2026-11-23T12:00:00Z"}"""
 NO_KEYS = answer('{"type": "/problems/not-there-yet", "status": 501}', "501 Not there yet")
 
 
@@ -57,6 +62,13 @@ async def test_two_starts_have_two_keys_and_what_is_idempotent_has_none(script):
     keys = [one.get("idempotency-key") for one in there.asked]
     assert keys[0] != keys[1]
     assert keys[2] is None
+
+
+async def test_a_webhook_has_its_secret_though_the_answer_that_named_it_was_lost(script):
+    there, client = await script(BROKEN, answer(WEBHOOK, "201 Created", Idempotency_Replayed="true"))
+    async with client:
+        made = await client.webhooks.create("http://a.example/", ["*"])
+    assert [json.loads(one["body"])["secret"] for one in there.asked] == [made.secret] * 2
 
 
 async def test_without_a_key_a_start_whose_answer_was_lost_is_not_repeated(script):

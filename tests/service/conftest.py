@@ -18,6 +18,8 @@ from typing import Any
 import pytest
 from attrs import define, field, frozen
 
+from callsheet.cli import main
+
 PATIENCE = 20.0  # seconds after which a wait has failed; no wait that succeeds takes as long
 HEAD = """
 import logging, os, threading, time
@@ -182,6 +184,7 @@ class Launcher:
     def __call__(
         self,
         *flags: str,
+        program: tuple[str, ...] = (sys.executable, "-m", "callsheet"),
         tasks: str | None = None,
         port: int = 0,
         environment: dict[str, str] | None = None,
@@ -191,10 +194,10 @@ class Launcher:
     ) -> Service:
         """Start `callsheet serve`; unless `up` is False, wait until it is ready.
 
-        `tasks` is the code of some tasks, `through` a program that starts it; with a `port` nothing it prints is
-        needed to find it.
+        `program` is another callsheet than this one, `tasks` the code of some tasks, `through` a program that starts
+        it; with a `port` nothing it prints is needed to find it.
         """
-        command = [*through, sys.executable, "-m", "callsheet", "serve"]
+        command = [*through, *program, "serve"]
         if tasks is not None:
             self.write_tasks(tasks)
             command += ["--tasks", "jobs.py"]
@@ -307,3 +310,25 @@ def mounted(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
     yield mount
     for folder in folders:
         subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+@pytest.fixture
+def run_cli(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[[Service], Callable[..., tuple[int, str, str]]]:
+    """Return a function that gives a command line for a service: (*words) -> (exit code, output, errors)."""
+
+    def for_service(service: Service) -> Callable[..., tuple[int, str, str]]:
+        for name in [name for name in os.environ if name.startswith("CALLSHEET_")]:
+            monkeypatch.delenv(name)
+        monkeypatch.setenv("CALLSHEET_URL", service.url)
+        monkeypatch.chdir(service.folder)
+
+        def run(*words: str) -> tuple[int, str, str]:
+            code = main(list(words))
+            said = capsys.readouterr()
+            return code, said.out, said.err
+
+        return run
+
+    return for_service

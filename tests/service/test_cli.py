@@ -10,8 +10,6 @@ from contextlib import suppress
 
 import pytest
 
-from callsheet.cli import main
-
 TASKS = """
 from msgspec import Struct
 
@@ -38,26 +36,15 @@ async def hold(_in: None, out: Out[None]) -> None:
 
 
 @pytest.fixture
-def service(launch, monkeypatch):
-    """A service that the command line finds by itself."""
-    one = launch(tasks=TASKS)
-    for name in [name for name in os.environ if name.startswith("CALLSHEET_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("CALLSHEET_URL", one.url)
-    monkeypatch.chdir(one.folder)
-    return one
+def service(launch):
+    """A service with those tasks."""
+    return launch(tasks=TASKS)
 
 
 @pytest.fixture
-def cli(service, capsys):
+def cli(service, run_cli):
     """A function (*words) -> (exit code, standard output, standard error)."""
-
-    def run(*words):
-        code = main(list(words))
-        said = capsys.readouterr()
-        return code, said.out, said.err
-
-    return run
+    return run_cli(service)
 
 
 def test_tasks_are_listed_and_run(cli):
@@ -212,14 +199,10 @@ CRON_TZ=Europe/Berlin
 """
 
 
-def test_a_crontab_becomes_schedules_that_run(launch, monkeypatch, capsys):
+def test_a_crontab_becomes_schedules_that_run(launch, run_cli):
     service = launch("--allow-commands")
-    monkeypatch.setenv("CALLSHEET_URL", service.url)
-    monkeypatch.chdir(service.folder)
+    cli = run_cli(service)
     (service.folder / "crontab").write_text(CRONTAB)
-
-    def cli(*words):
-        return main(list(words)), *capsys.readouterr()
 
     code, sheet, err = cli("import", "crontab", "crontab", "--system", "--dry-run")
     assert (code, sheet.count("[schedules."), "not as root" in err) == (0, 2, True)
@@ -235,7 +218,7 @@ def test_a_crontab_becomes_schedules_that_run(launch, monkeypatch, capsys):
     started = cli("schedule", "trigger", cat, "-o", "name")[1].strip()
     assert cli("instance", "watch", started)[0] == 0
     (done,) = [json.loads(line)["value"] for line in cli("instance", "outputs", started, "-o", "jsonl")[1].splitlines()]
-    assert (done["exit_code"], done["stdout"]) == (0, "it is %d\n\n")
+    assert (done["exit_code"], done["stdout"]) == (0, "it is %d\n")
 
 
 def test_doctor_and_health_tell_how_it_is(cli, service, monkeypatch):
@@ -281,6 +264,9 @@ def test_a_terminal_gets_colours_and_a_bar_and_a_pipe_neither(cli, service):
     assert (code, "\x1b[31mfailed" in shown) == (0, True)
     assert "\x1b[31m" not in on_a_terminal(service.folder, "instance", "ls", NO_COLOR="1")[1]
     assert "\x1b" not in cli("instance", "ls")[1]
+    run = cli("instance", "ls", "--limit", "1", "-o", "name")[1].strip()
+    assert run in on_a_terminal(service.folder, "instance", "ls", COLUMNS="50")[1]  # an id is never broken
+    assert "\x1b[31mfailed" in on_a_terminal(service.folder, "instance", "get", run)[1]
     code, shown = on_a_terminal(service.folder, "task", "run", "greet", "--follow")
     assert (code, "\x1b[" in shown, "Hello, world!" in shown) == (0, True, True)
 

@@ -1,5 +1,6 @@
 """Keys of the real process: who may listen where, what the command line does, and what survives kill -9."""
 
+import json
 import os
 import random
 import subprocess
@@ -24,9 +25,9 @@ async def quick(_in: None, out: Out[None]) -> None:
 def token(tmp_path):
     """Return a function that runs `callsheet token …` in the test's folder."""
 
-    def run(*arguments, key=None):
+    def run(*arguments, key=None, **more):
         environment = {name: value for name, value in os.environ.items() if not name.startswith("CALLSHEET_")}
-        environment |= {} if key is None else {"CALLSHEET_API_KEY": key}
+        environment |= more if key is None else {"CALLSHEET_TOKEN": key, **more}
         command = [sys.executable, "-m", "callsheet", "token", *arguments]
         return subprocess.run(
             command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60, check=False
@@ -71,24 +72,23 @@ def test_a_wrong_key_in_the_settings_stops_the_start(launch, tmp_path):
 
 def test_tokens_are_made_listed_and_revoked_with_and_without_a_service(launch, token):
     """Without one the command writes itself, beside one it asks it over HTTP: the file is never written by two."""
-    made = token("create", "--name", "ada", "--role", "admin")
+    nothing = token("list")
+    assert (nothing.returncode, "There is no database callsheet-data/callsheet.db" in nothing.stderr) == (78, True)
+    made = token("create", "ada", "--role", "admin")
     assert (made.returncode, made.stdout[:4]) == (0, "csk_")
     ada = made.stdout.strip()
     service = launch()
     service.headers = bearer(ada)
 
-    shut = token("create", "--name", "bob", "--role", "viewer", "--url", service.url)
+    shut = token("create", "bob", "--role", "viewer", "--url", service.url)
     assert (shut.returncode, shut.stdout) == (1, "")
-    assert "CALLSHEET_API_KEY" in shut.stderr
+    assert "CALLSHEET_TOKEN" in shut.stderr
     bob = token("create", "--name", "bob", "--role", "viewer", "--expires", "90d", "--url", service.url, key=ada)
     assert bob.returncode == 0, bob.stderr
-    assert token("create", "--name", "bob", "--role", "viewer", "--url", service.url, key=ada).returncode == 4
+    assert token("create", "bob", "--role", "viewer", "--url", service.url, key=ada).returncode == 4
     assert token("revoke", "nobody", "--url", service.url, key=ada).returncode == 3
-    lost = token("list", "--url", "http://127.0.0.1:9", key=ada)
-    assert lost.returncode == 5
-    assert "is held by process" in lost.stderr
-    listed = token("list", "--url", service.url, key=ada).stdout.splitlines()
-    assert [line.split()[:3] for line in listed[1:]] == [["bob", "viewer", "active"], ["ada", "admin", "active"]]
+    listed = token("ls", "-o", "jsonl", key=ada, CALLSHEET_URL=service.url).stdout.splitlines()
+    assert [one["name"] for one in map(json.loads, listed)] == ["bob", "ada"]
 
     service.headers = bearer(bob.stdout.strip())
     assert service.get("/v1/tasks").status == 200
@@ -99,13 +99,32 @@ def test_tokens_are_made_listed_and_revoked_with_and_without_a_service(launch, t
     assert [line.split()[2] for line in token("list").stdout.splitlines()[1:]] == ["revoked", "revoked"]
 
 
+def test_the_service_that_holds_the_database_is_asked_and_no_other(launch, token, tmp_path):
+    """Settings that lead to the database lead to its service, too, with the key that it was given."""
+    service = launch(environment={"CALLSHEET_API_KEY": SECRET})
+    made = token("create", "ada", "--role", "viewer", CALLSHEET_PORT=str(service.port), CALLSHEET_API_KEY=SECRET)
+    assert (made.returncode, service.url in made.stderr) == (0, True), made.stderr
+    assert token("list", CALLSHEET_PORT=str(service.port)).returncode == 1
+    lost = token("list", CALLSHEET_PORT="9", CALLSHEET_API_KEY=SECRET)
+    assert (lost.returncode, "is held by process" in lost.stderr) == (5, True)
+    service.stop()
+
+    away = token("list", "--url", "http://127.0.0.1:9")  # never our own database in the place of a service far away
+    assert (away.returncode, away.stdout, "--database" in away.stderr) == (5, "", True)
+    ours = token("list", "-o", "name", "--database", "sqlite:///callsheet-data/callsheet.db", CALLSHEET_URL="http://a/")
+    assert (ours.returncode, ours.stdout) == (0, "ada\n")
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "callsheet.toml").write_text('database = "sqlite:///callsheet-data/callsheet.db"')
+    assert token("list", "-o", "name", "--config", "elsewhere/callsheet.toml").stdout == "ada\n"
+
+
 def test_on_postgresql_the_command_line_does_the_same(launch, token, postgres_url):
     database = ("--database", postgres_url)
-    ada = token("create", "--name", "ada", "--role", "admin", *database).stdout.strip()
+    ada = token("create", "ada", "--role", "admin", *database).stdout.strip()
     service = launch(*database)
     service.headers = bearer(ada)
     assert service.get("/v1/tasks").status == 200
-    bob = token("create", "--name", "bob", "--role", "viewer", *database, "--url", service.url, key=ada)
+    bob = token("create", "bob", "--role", "viewer", *database, "--url", service.url, key=ada)
     assert (bob.returncode, bob.stdout[:4]) == (0, "csk_")
     service.stop()
 

@@ -167,7 +167,7 @@ def assert_one_sentence(said: str, *parts: str) -> None:
     ("flags", "environment", "parts"),
     [
         (["--host", "0.0.0.0"], {}, ["0.0.0.0", "--insecure-no-auth"]),
-        (["--drain", "soon"], {}, ["--drain", "CALLSHEET_DRAIN", "'soon'"]),
+        (["--drain", "soon"], {}, ["--drain", "'soon'"]),
         (["--http-allow", "everything"], {}, ["--http-allow", "'everything'"]),
         (["--database", "mysql://x"], {}, ["sqlite:///PATH", "'mysql://x'"]),
         (["--database", "postgresql://me:secret@127.0.0.1:1/x"], {}, ["postgresql://me@127.0.0.1:1/x"]),
@@ -175,7 +175,7 @@ def assert_one_sentence(said: str, *parts: str) -> None:
         (["--database", "sqlite:////dev/null/x.db"], {}, ["/dev/null"]),
         (["--tasks", "nowhere.py"], {}, ["nowhere.py", "no such file"]),
         (["--tasks", "json"], {}, ["--tasks json", "no task"]),
-        ([], {"CALLSHEET_PORT": "http"}, ["--port", "CALLSHEET_PORT", "'http'"]),
+        ([], {"CALLSHEET_PORT": "http"}, ["CALLSHEET_PORT", "'http'"]),
         ([], {"CALLSHEET_LOG_FORMAT": "xml"}, ["CALLSHEET_LOG_FORMAT", "console, json"]),
         ([], {"CALLSHEET_DEMO": "perhaps"}, ["CALLSHEET_DEMO", "true or false"]),
     ],
@@ -233,6 +233,18 @@ def test_a_second_process_on_the_same_postgresql_is_refused(launch: Any, postgre
     code, said = launch.refused("--database", postgres_url)
     assert code == 78
     assert_one_sentence(said, f"process {first.process.pid}", "since 20")
+
+
+def test_a_postgresql_that_is_not_there_yet_is_worth_another_start(launch: Any) -> None:
+    code, said = launch.refused("--database", "postgresql://callsheet@127.0.0.1:1/callsheet")
+    assert code == 70
+    assert_one_sentence(said, "Cannot reach the database postgresql://callsheet@127.0.0.1:1/callsheet")
+
+
+def test_a_postgresql_that_is_named_wrongly_is_refused(launch: Any) -> None:
+    code, said = launch.refused("--database", "postgresql://callsheet@localhost/callsheet?sslmod=require")
+    assert code == 78
+    assert "sslmod" in said
 
 
 def test_a_folder_that_cannot_be_written_is_refused(launch: Any, mounted: Any) -> None:

@@ -1,67 +1,28 @@
 """What retention takes and what it never takes, on both databases."""
 
 import random
-from uuid import UUID
 
 import pytest
 
 from callsheet import Out, Retry, task
 from callsheet.errors import Unknown
 from callsheet.instants import DAY, SECOND
-from callsheet.retention import Keep
 from callsheet.tasks import Registry
 from storage.journal.commands import (
     CancelInstance,
-    CreateToken,
     DeleteSchedule,
     KeepLog,
     KeepOutput,
-    OnBehalf,
     Prune,
-    RerunInstance,
     Start,
     StartInstances,
 )
 from storage.journal.facts import Pruned
-from storage.journal.hook_commands import AddWebhook, ChangeWebhook, Plan, PlanDeliveries
 from storage.queries import history
-from storage.queries.audit import AuditFilter, list_audit
-from storage.queries.history import HEAVY, WALKS
-from storage.queries.instances import Filter, list_instances, list_log, list_outputs
+from storage.queries.instances import list_log, list_outputs
 from storage.queries.invariants import check_all
 from storage.queries.ledger import ledger
-from storage.queries.nodes import list_nodes
-from storage.queries.tokens import standing_tokens
-
-
-def find(bench, keep):
-    """Return what all walks find to go now."""
-    found = []
-    for walk in WALKS:
-        after = None
-        while True:
-            page = walk(bench.database, keep, bench.clock.now(), after)
-            found += page.prunes
-            after = page.next
-            if after is None:
-                break
-    return found
-
-
-def sweep(bench, **keep):
-    """Delete what may go now; `keep` in seconds, but `last`."""
-    kept = Keep(**{name: value if name == "last" else round(value * SECOND) for name, value in keep.items()})
-    gone = Pruned()
-    for prune in find(bench, kept):
-        gone += bench.ask(prune)
-    return gone
-
-
-def run(bench, seconds=10.0):
-    """Let time pass and end what is due then at once."""
-    (started,) = bench.claim_after(seconds)
-    bench.end(started)
-    return started
+from tests.storage.sweeping import run, sweep
 
 
 def test_an_instance_goes_by_the_time_since_it_ended_with_all_that_it_said(bench):
@@ -310,175 +271,6 @@ def test_a_schedule_that_was_created_again_or_has_a_follower_is_not_forgotten(be
     bench.put("again")
 
     assert bench.ask(Prune(schedules=("again", "followed", "follower"))) == Pruned()
-
-
-def test_events_go_from_the_oldest_on(bench):
-    bench.end(bench.start())
-    bench.clock.move(100)
-    bench.end(bench.start())
-    young = bench.rows("SELECT id FROM event WHERE at >= ?", bench.clock.now())
-
-    gone = sweep(bench, events=50)
-
-    assert gone.events >= 2
-    assert bench.rows("SELECT id FROM event") == young
-
-
-def test_events_go_without_a_hole_though_the_clock_was_ahead_for_a_while(bench):
-    bench.end(bench.start())
-    bench.write("UPDATE event SET at = at + ? WHERE id = (SELECT min(id) FROM event)", DAY)
-    bench.clock.move(100)
-    bench.end(bench.start())
-    young = bench.rows("SELECT id FROM event WHERE at = ?", bench.clock.now())
-
-    sweep(bench, events=50)
-
-    assert bench.rows("SELECT id FROM event") == young
-
-
-def test_no_event_goes_before_every_active_webhook_has_looked_at_it(bench):
-    hooks = [bench.ask(AddWebhook("https://example.org/", ("*",), (), "whsec_")) for _ in range(3)]
-    bench.end(bench.start())
-    bench.clock.move(100)
-    events = [row[0] for row in bench.rows("SELECT id FROM event ORDER BY id")]
-    bench.ask(PlanDeliveries((Plan(hooks[0].id, hooks[0].position, events[-1], ()),)))
-    bench.ask(PlanDeliveries((Plan(hooks[1].id, hooks[1].position, events[-2], ()),)))
-    bench.ask(Prune(events=(events[0], events[-1])))
-    assert [row[0] for row in bench.rows("SELECT id FROM event ORDER BY id")] == [
-        one for one in events if one > hooks[2].position
-    ]
-
-    bench.ask(ChangeWebhook(hooks[2].id, enabled=False))  # it hears of nothing any more
-    sweep(bench, events=50)
-
-    assert bench.rows("SELECT min(id) FROM event") == [(events[-1],)]
-
-
-def test_boots_that_are_long_over_go_and_ours_stays(bench):
-    bench.clock.move(100)
-    bench.end(bench.start())  # the first boot was last seen then
-    bench.boot()
-
-    assert sweep(bench, age=50) == Pruned()
-    bench.clock.move(100)
-    assert sweep(bench, age=50).nodes == 1
-    (ours,) = list_nodes(bench.database).items
-    assert ours.boot == bench.instance(bench.start().id).boot
-
-
-def test_the_audit_goes_by_age_as_instances_do(bench):
-    for name in ("a", "b"):
-        bench.ask(OnBehalf(CreateToken(name, "viewer", f"hash of {name}"), "ada"))
-        bench.clock.move(100)
-
-    assert sweep(bench, last=1).audit == 0
-    assert sweep(bench, age=150).audit == 1
-    (kept,) = list_audit(bench.database, AuditFilter(), 10, None).items
-    assert "hash" not in kept.data
-    assert '"b"' in kept.data
-    assert len(standing_tokens(bench.database)) == 2
-
-
-def test_the_audit_goes_page_by_page(bench):
-    bench.journal.apply([OnBehalf(StartInstances((Start("noop", b"null"),)), "ada")] * (HEAVY + 1))
-    bench.clock.move(100)
-
-    assert sweep(bench, age=50).audit == HEAVY + 1
-
-
-def test_no_order_deletes_more_than_a_few_hundred_rows(bench):
-    chatty, quiet = bench.start(), [bench.start() for _ in range(5)]
-    bench.journal.apply([KeepOutput(chatty.id, n, 1, b"1") for n in range(HEAVY)])
-    bench.journal.apply([KeepLog(quiet[0].id, n, 1, "info", "x") for n in range(HEAVY - 2)])
-    for one in (chatty, *quiet):
-        bench.end(one)
-    bench.clock.move(10)
-
-    orders = find(bench, Keep(age=SECOND))
-
-    assert [len(order.instances) for order in orders] == [1, 2, 3]
-    assert [bench.ask(order).instances for order in orders] == [1, 2, 3]
-
-
-def test_a_walk_looks_at_a_page_at_a_time_and_goes_on_where_it_stood(bench, monkeypatch):
-    monkeypatch.setattr(history, "PAGE", 3)
-    bench.put()
-    for _ in range(8):
-        run(bench)
-    bench.clock.move(100)
-    keep = Keep(age=SECOND)
-
-    first = history.old_instances(bench.database, keep, bench.clock.now(), None)
-    second = history.old_instances(bench.database, keep, bench.clock.now(), first.next)
-    third = history.old_instances(bench.database, keep, bench.clock.now(), second.next)
-
-    found = [sum(len(order.instances) for order in page.prunes) for page in (first, second, third)]
-    assert found == [3, 3, 1]
-    assert third.next is None
-
-
-def test_more_than_a_page_of_one_schedule_goes_in_several_steps(bench, monkeypatch):
-    monkeypatch.setattr(history, "PAGE", 3)
-    bench.put("a")
-    bench.put("b")
-    for _ in range(10):
-        for one in bench.claim_after(10):
-            bench.end(one)
-    keep, steps, after, found = Keep(last=2), 0, None, None
-    while found is None or after is not None:
-        found = history.of_schedules(bench.database, keep, bench.clock.now(), after)
-        for order in found.prunes:
-            bench.ask(order)
-        after, steps = found.next, steps + 1
-
-    assert steps > 4
-    assert [len(bench.ledger(slug)) for slug in ("a", "b")] == [2, 2]
-
-
-def test_a_page_of_a_list_goes_on_though_its_last_row_was_pruned(bench):
-    bench.put()
-    runs = [run(bench) for _ in range(6)]
-    newest = list_instances(bench.database, Filter(), 2, None)
-    account = ledger(bench.database, "s", 2, None)
-    bench.ask(Prune(instances=(runs[4].id, runs[3].id)))
-
-    rest = list_instances(bench.database, Filter(), 2, newest.next)
-    assert [one.id for one in rest.items] == [runs[2].id, runs[1].id]
-    assert [one.instance for one in ledger(bench.database, "s", 2, account.next).items] == [runs[2].id, runs[1].id]
-
-
-@pytest.mark.parametrize("command", [RerunInstance, lambda instance: CancelInstance(instance, None, "api")])
-def test_what_was_pruned_in_the_same_transaction_is_unknown(bench, command):
-    run = bench.start()
-    bench.end(run)
-
-    pruned, refused = bench.journal.apply([Prune(instances=(run.id,)), command(run.id)]).verdicts
-
-    assert pruned.answer == Pruned(instances=1)
-    assert isinstance(refused.error, Unknown)
-
-
-def test_a_rerun_in_the_same_transaction_keeps_what_it_repeats(bench):
-    run = bench.start()
-    bench.end(run)
-
-    again, pruned = bench.journal.apply([RerunInstance(run.id), Prune(instances=(run.id,))]).verdicts
-
-    assert isinstance(again.answer, UUID)
-    assert pruned.answer == Pruned()
-
-
-def test_a_line_of_log_that_comes_after_its_instance_is_gone_harms_nobody(bench):
-    run = bench.start()
-    bench.end(run)
-    bench.ask(Prune(instances=(run.id,)))
-
-    late, other = bench.journal.apply(
-        [KeepLog(run.id, 0, 1, "info", "x"), StartInstances((Start("noop", b"null"),))]
-    ).verdicts
-
-    assert late.error is not None
-    assert other.error is None
 
 
 @task(retries=Retry(1, backoff="10s"))

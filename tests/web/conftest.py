@@ -1,20 +1,16 @@
 """The whole service in this process: database, engine, app and server, and a client that speaks HTTP to it."""
 
-import json
 import logging
-import re
 import time
 from contextlib import asynccontextmanager, suppress
-from functools import cache, partial
+from functools import partial
 from typing import Annotated
 from urllib.parse import urlencode
 
-import h11
 import httpx2
-import jsonschema_rs
 import pytest
 import trio
-from attrs import define, field, frozen
+from attrs import define
 from msgspec import Meta, Struct
 
 from actors.inbox import order
@@ -28,9 +24,11 @@ from storage.database import Database, open_database, this_node
 from storage.door import ThreadDoor
 from storage.journal.commands import Claim
 from storage.journal.journal import Journal
+from tests.web.contract import keep_the_contract
+from tests.web.ears import Ear
 from web.app import create_app
+from web.express import Express
 from web.gate import Gate
-from web.openapi import document
 from web.site import Site, Streams
 from web.worker import Limits, serve
 
@@ -101,62 +99,6 @@ class Held:
         await trio.sleep_forever()
 
 
-@cache
-def openapi():
-    """Return the OpenAPI document of the application."""
-    return document(create_app(None, insecure=False))
-
-
-@cache
-def routes():
-    """Return each path of the document as a pattern, those without parameters first."""
-    found = [(re.sub(r"{\w+}", "[^/]+", path), path) for path in openapi()["paths"]]
-    return [(re.compile(pattern), path) for pattern, path in sorted(found, key=lambda one: "[" in one[0])]
-
-
-def followed(part):
-    """Return a part of the document, or what it refers to if it is an answer that many have."""
-    name = part.get("$ref", "")
-    return openapi()["components"]["responses"][name.rpartition("/")[2]] if "/responses/" in name else part
-
-
-@cache
-def validator(*way):
-    """Return a validator for the content at the end of a way through the document."""
-    content = openapi()["paths"]
-    for step in way:
-        content = followed(content[step])
-    schema = content["schema"] | {"components": openapi()["components"]}
-    return jsonschema_rs.Draft202012Validator(schema, validate_formats=True)
-
-
-async def keep_the_contract(response):
-    """Hold an answer, and the request that was taken, against the OpenAPI document; its routes are all there."""
-    request = response.request
-    raw = request.url.raw_path.decode().partition("?")[0]
-    path = next((path for pattern, path in routes() if pattern.fullmatch(raw)), None)
-    operation = openapi()["paths"].get(path, {}).get(request.method.lower())
-    if operation is None or raw.endswith("/"):
-        return
-    kind = response.headers.get("Content-Type", "").partition(";")[0]
-    if kind != "text/event-stream":  # which never ends
-        await response.aread()
-    said = f"{request.method} {path} -> {response.status_code}"
-    assert str(response.status_code) in operation["responses"], f"{said} is not documented"
-    answer = followed(operation["responses"][str(response.status_code)])
-    assert kind in answer.get("content", {"": None}), said
-    promised = {name.lower() for name, header in answer.get("headers", {}).items() if header.get("required")}
-    assert promised <= {name.lower() for name in response.headers}, said
-    place = (path, request.method.lower())
-    if kind.endswith("json"):
-        validator(*place, "responses", str(response.status_code), "content", kind).validate(response.json())
-    if response.is_success:
-        known = {one["name"] for one in operation["parameters"] if one["in"] == "query"}
-        assert set(request.url.params.keys()) <= known, said
-        if request.content and "requestBody" in operation:
-            validator(*place, "requestBody", "content", "application/json").validate(json.loads(request.content))
-
-
 class AheadClock:
     """The machine's own clock, set forward by `ahead` microseconds."""
 
@@ -164,70 +106,6 @@ class AheadClock:
 
     def now(self) -> int:
         return time.time_ns() // 1000 + self.ahead
-
-
-@frozen
-class Heard:
-    """One event of a stream."""
-
-    event: str
-    id: str | None
-    data: dict
-
-
-@define
-class Ear:
-    """Hears a stream as the standard says: a blank line ends an event, and one without data is none."""
-
-    stream: trio.SocketStream
-    http: h11.Connection = field(factory=lambda: h11.Connection(h11.CLIENT))
-    comments: list = field(factory=list)
-    _text: str = ""
-
-    async def ask(self, target, headers):
-        """Send the request and return the head of the answer."""
-        request = h11.Request(method="GET", target=target, headers=[("Host", "localhost"), *headers])
-        await self.stream.send_all(self.http.send(request) + self.http.send(h11.EndOfMessage()))
-        return await self._receive()
-
-    async def _receive(self):
-        while (event := self.http.next_event()) is h11.NEED_DATA:
-            self.http.receive_data(await self.stream.receive_some())
-        return event
-
-    async def _line(self):
-        while "\n" not in self._text:
-            event = await self._receive()
-            if not isinstance(event, h11.Data):
-                return None
-            self._text += event.data.decode()
-        line, _, self._text = self._text.partition("\n")
-        return line
-
-    async def next(self):
-        """Return the next event, None at the end of the stream."""
-        found = {}
-        with trio.fail_after(20):
-            while (line := await self._line()) is not None:
-                if line.startswith(":"):
-                    self.comments.append(line)
-                elif line:
-                    name, _, value = line.partition(": ")
-                    found[name] = value
-                elif "data" in found:
-                    return Heard(found["event"], found.get("id"), json.loads(found["data"]))
-        return None
-
-    async def take(self, count):
-        """Return the next few."""
-        return [await self.next() for _ in range(count)]
-
-    async def rest(self):
-        """Return all until the end."""
-        heard = []
-        while (one := await self.next()) is not None:
-            heard.append(one)
-        return heard
 
 
 @define(slots=False, eq=False)
@@ -335,20 +213,20 @@ class Api:
             return answer
 
 
-def registry():
+def registry(more=()):
     """Return the built-in tasks and those of the tests."""
-    tasks = Registry([say, quick, sleeper, failing, chatty, Tally, Held])
+    tasks = Registry([say, quick, sleeper, failing, chatty, Tally, Held, *more])
     tasks.load_builtin()
     return tasks
 
 
 @asynccontextmanager
-async def service(url, limits=LIMITS, rules=RULES, gate=None, extend=None):
+async def service(url, limits=LIMITS, rules=RULES, gate=None, extend=None, tracing=None, more=()):
     """Run the service on a database; stops in order at the end, like the real one.
 
-    `extend` may add routes to the app before it serves.
+    `extend` may add routes to the app before it serves; `more` are further tasks.
     """
-    clock, ids, tasks = AheadClock(), IdMaker(), registry()
+    clock, ids, tasks = AheadClock(), IdMaker(), registry(more)
     database = open_database(url, clock.now())
     database.db.disconnect()
     door = ThreadDoor()
@@ -356,8 +234,8 @@ async def service(url, limits=LIMITS, rules=RULES, gate=None, extend=None):
         journal = Journal(database, this_node("n1", ids.make(clock.now())), tasks, clock, ids)
         await door.write(journal.register)
         async with trio.open_nursery() as nursery:
-            running = await nursery.start(engine, journal, door, tasks, clock, rules, None)
-            api = await _open(nursery, running, database, door, tasks, clock, limits, gate or Gate(), extend)
+            running = await nursery.start(partial(engine, tracing=tracing), journal, door, tasks, clock, rules, None)
+            api = await _open(nursery, running, database, door, tasks, clock, limits, gate or Gate(), extend, tracing)
             with captured():
                 async with api.http:
                     yield api
@@ -379,13 +257,14 @@ async def service(url, limits=LIMITS, rules=RULES, gate=None, extend=None):
 CONTRACT = {"response": [keep_the_contract]}  # every answer that any of these tests gets
 
 
-async def _open(nursery, running, database, door, tasks, clock, limits, gate, extend):
-    site = Site(running, database, door, tasks, clock, "n1", lambda: api.lag)
+async def _open(nursery, running, database, door, tasks, clock, limits, gate, extend, tracing):
+    site = Site(running, database, door, tasks, clock, "n1", lambda: api.lag, tracing=tracing)
     app = create_app(site, insecure=False, gate=gate)
     if extend is not None:
         extend(app)
+    entry = Express(app, site, gate, insecure=False)
     start = partial(
-        serve, app, host="127.0.0.1", port=0, shutdown=trio.Event(), limits=limits, live=site.traffic.connections
+        serve, entry, host="127.0.0.1", port=0, shutdown=trio.Event(), limits=limits, live=site.traffic.connections
     )
     [url] = await nursery.start(start)
     # Plain HTTP needs no certificates, and reading them takes longer than all the rest.

@@ -10,7 +10,8 @@ from attrs import define, field
 from actors import webhooks as actor
 from callsheet.builtin.addresses import allow, allowed, parse_allow
 from callsheet.instants import SECOND
-from callsheet.subscriptions import BACKOFF, signed
+from callsheet.signing import signed
+from callsheet.subscriptions import BACKOFF
 from callsheet.tasks.retry import Retry
 
 

@@ -20,6 +20,7 @@ from callsheet.client import (
     Unreachable,
     WaitTimeout,
 )
+from callsheet.signing import check_secret
 
 TICK = {"cron": "0 2 * * *", "timezone": "Europe/Berlin"}
 
@@ -70,6 +71,16 @@ async def test_a_batch_starts_all(client):
 
     ended = [await client.instances.wait(one, 20) for one in started]
     assert [one.outputs for one in ended] == [["0"], ["1"], ["2"]]
+
+
+async def test_a_batch_creates_all_schedules(client):
+    every = {"task": "quick", "trigger": {"every": "1h"}}
+    created = await client.schedules.create_batch([{"id": "a"} | every, {"id": "b", "tags": ["x"]} | every, every])
+
+    assert [one.id for one in created[:2]] == ["a", "b"]
+    assert (await client.schedules.get(created[2].id)).state == "active"
+    with pytest.raises(Conflict):
+        await client.schedules.create_batch([{"id": "a"} | every])
 
 
 async def test_lists_are_walked_page_by_page(client):
@@ -272,3 +283,18 @@ async def test_events_come_by_stream_where_the_service_has_one(api, client):
                     break
     paged = [event.type async for event in client.events(after=0, instance=started.id, follow=False)]
     assert paged[-1] == "instance.ended"
+
+
+async def test_a_webhook_is_made_changed_and_forgotten(client):
+    made = await client.webhooks.create("http://example.org/hook", ["failed", "missed"], schedules=["nightly"])
+    assert (made.events, made.schedules, made.enabled) == (["failed", "missed"], ["nightly"], True)
+    assert check_secret(made.secret)
+    assert (await client.webhooks.get(made)).secret is UNSET
+
+    changed = await client.webhooks.change(made.uri, schedules=[], enabled=False)
+    assert (changed.events, changed.schedules, changed.enabled) == (["failed", "missed"], [], False)
+    assert check_secret(await client.webhooks.rotate(made)) != made.secret
+    assert [one.id async for one in client.webhooks.list()] == [made.id]
+    await client.webhooks.delete(made.id)
+    with pytest.raises(NotFound):
+        await client.webhooks.test(made)

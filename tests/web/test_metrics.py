@@ -1,8 +1,15 @@
 """/metrics counts what was committed, whole, and goes on when a part of the service does not answer."""
 
+from uuid import uuid4
+
+import trio
 from prometheus_client.parser import text_string_to_metric_families
 
+from actors.meter import MOST_TASKS, OTHERS
 from callsheet.errors import Unavailable
+from callsheet.lifecycle import OMISSIONS, OUTCOMES
+from storage.journal.facts import InstanceEnded
+from storage.queries.invariants import WALKS
 
 A = "/v1/schedules/a"
 
@@ -73,12 +80,68 @@ async def test_the_parts_of_the_engine_tell_how_they_are(api):
 
     assert found["callsheet_ready",] == 1
     assert {key[1]: value for key, value in found.items() if key[0] == "callsheet_queue_depth"} == {
-        "bus": 0, "tipman": 0, "scheduler": 0, "narrator": 0,
+        "bus": 0, "tipman": 0, "scheduler": 0, "narrator": 0, "feed": 0, "webhooks": 0,
     }  # fmt: skip
-    assert found["callsheet_actor_restarts_total", "scheduler"] == 0
+    assert {key[1]: value for key, value in found.items() if key[0] == "callsheet_actor_restarts_total"} == {
+        "scheduler": 0, "narrator": 0, "feed": 0, "webhooks": 0, "janitor": 0, "auditor": 0,
+    }  # fmt: skip
     transactions = found["callsheet_db_transaction_seconds_count",]
     assert found["callsheet_db_batch_commands_count",] == transactions > 2
     assert found["callsheet_db_failures_total",] == 0
+
+
+async def test_the_broken_invariants_are_counted_by_kind_and_stand_at_nought(api):
+    kinds = {rule.kind for walk in WALKS for rule in walk.rules}
+    found = await scrape(api)
+    assert {key[1]: value for key, value in found.items() if key[0] == "callsheet_invariants_broken_total"} == (
+        dict.fromkeys(kinds, 0)
+    )
+    api.engine.audit.broken["overlap"] = 2  # as the auditor does, whose own tests break things
+    api.engine.audit.rows = 1000
+    found = await scrape(api)
+
+    assert found["callsheet_invariants_broken_total", "overlap"] == 2
+    assert found["callsheet_invariants_checked_rows_total",] == 1000
+
+
+async def test_what_an_alert_waits_for_is_a_series_before_it_happens(api):
+    """A counter that appears with its first event has not increased, to Prometheus."""
+    await api.over(await api.start("quick"))
+    await api.counted("instance.ended", 1)
+    found = await scrape(api)
+
+    assert {key[1] for key in found if key[0] == "callsheet_instances_total"} == set(OUTCOMES)
+    assert found["callsheet_instances_total", "lost", "quick"] == 0
+    assert found["callsheet_events_total", "loop.blocked"] == 0
+    assert {key[1:] for key in found if key[0] == "callsheet_due_times_omitted_total"} == {
+        (fate, reason) for fate, reasons in OMISSIONS.items() for reason in reasons
+    }
+
+
+async def test_however_many_tasks_there_are_only_so_many_are_labels(api):
+    ended = [InstanceEnded(uuid4(), f"task-{number}", None, "succeeded", 0.1) for number in range(MOST_TASKS + 50)]
+    api.engine.meter.take(ended)
+    uri = await api.start("sleeper")
+    await api.until(uri, lambda found: found["state"] == "running")
+    found = await scrape(api)
+    tasks = {key[-1] for key in found if key[0] == "callsheet_instances_total"}
+
+    assert len(tasks) == MOST_TASKS + 1
+    assert found["callsheet_instances_total", "succeeded", OTHERS] == 50
+    assert found["callsheet_instance_duration_seconds_count", OTHERS] == 50
+    assert found["callsheet_instances_running", OTHERS] == 1
+
+
+async def test_streams_and_messages_that_wait_are_gauges(api):
+    hook = {"url": "http://never.invalid/", "events": ["*"]}
+    async with api.listen("/v1/events"):
+        assert (await api.post("/v1/webhooks", json=hook)).status_code == 201
+        await api.over(await api.start("quick"))
+        with trio.fail_after(10):
+            while not (found := await scrape(api))["callsheet_webhook_messages",]:
+                await trio.sleep(0.01)
+
+        assert found["callsheet_http_streams",] == 1
 
 
 async def test_no_schedule_is_ever_a_label(api):

@@ -8,7 +8,8 @@ import trio
 from quart import request
 from quart_trio import QuartTrio
 
-from web.worker import Limits, SafeHTTP, serve
+from web.quart_connection import SafeHTTP
+from web.worker import Limits, serve
 
 HOST = b"Host: localhost\r\n"
 POST = b"POST /echo HTTP/1.1\r\n" + HOST

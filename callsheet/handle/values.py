@@ -1,4 +1,4 @@
-"""What a virtual engine shows: frozen values, named as in the REST API, with times as aware datetimes in UTC."""
+"""What a program sees of its engine: frozen values, named as in the REST API, with times as aware datetimes in UTC."""
 
 from datetime import datetime, timedelta
 from typing import Any
