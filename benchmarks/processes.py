@@ -44,6 +44,12 @@ def script(python: str, path: str, *arguments: object, directory: Path | None = 
     return found
 
 
+def versions(python: Path, *packages: str) -> str:
+    """Return the versions of packages in another environment."""
+    code = "import sys, importlib.metadata as m; print(' '.join(f'{p} {m.version(p)}' for p in sys.argv[1:]))"
+    return subprocess.run([python, "-c", code, *packages], capture_output=True, text=True, check=True).stdout.strip()
+
+
 def environment() -> dict[str, str]:
     """Return our environment without settings of somebody's own service, and with this folder to import from."""
     own = {name: value for name, value in os.environ.items() if not name.startswith("CALLSHEET_")}

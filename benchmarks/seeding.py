@@ -86,7 +86,7 @@ def _copy(path: Path, made: int, more: int) -> None:
     with closing(sqlite3.connect(path)) as connection, connection:
         columns = [row[1] for row in connection.execute("PRAGMA table_info(schedule)")]
         rest = ", ".join(column for column in columns if column != "id")
+        connection.execute("CREATE TEMP TABLE made AS SELECT * FROM schedule")
+        sql = f"INSERT INTO schedule (id, {rest}) SELECT id || '-' || ?, {rest} FROM made LIMIT ?"
         for turn in range(-(-more // made)):
-            sql = f"INSERT INTO schedule (id, {rest}) SELECT id || '-' || ?, {rest} FROM schedule WHERE id IN "
-            part = f"(SELECT id FROM schedule WHERE id NOT LIKE 'once-%-%' LIMIT {min(made, more - turn * made)})"
-            connection.execute(sql + part, (turn,))
+            connection.execute(sql, (turn, more - turn * made))
