@@ -45,6 +45,23 @@ format: $(VENV)/.lint ## Format the code
 dist: $(VENV)/.test ## Build the wheel and the sdist in dist/
 	$(BIN)/python -m hatchling build
 
+BUILD := build/binary
+SOURCES := $(shell find actors callsheet storage web deploy/binary -type f -not -name '*.pyc')
+
+$(BUILD)/.ready: pyproject.toml
+	$(PYTHON) -m venv --clear $(BUILD)
+	$(BUILD)/bin/pip install --quiet --disable-pip-version-check '.[binary]'
+	@touch $@
+
+dist/callsheet: $(BUILD)/.ready $(SOURCES)
+	$(BUILD)/bin/pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps --force-reinstall .
+	$(BUILD)/bin/pyinstaller --noconfirm --log-level ERROR --workpath build/pyinstaller deploy/binary/callsheet.spec
+
+binary: dist/callsheet ## Build the one-file binary dist/callsheet, which needs no Python (a minute or two)
+
+prove-binary: dist/callsheet $(VENV)/.test ## Run the one-file binary where there is no Python, stop it and kill it
+	$(BIN)/python -m pytest -q tests/service/binary/prove_*.py
+
 bench: $(VENV)/.test ## Measure speed and memory beside the floor, in one run
 	$(BIN)/python benchmarks/run.py
 
@@ -52,4 +69,4 @@ clean: ## Remove the virtual environment, what was built and caches (never the d
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help run test prove-timetable simulate-many lint format dist bench clean
+.PHONY: help run test prove-timetable simulate-many lint format dist binary prove-binary bench clean
