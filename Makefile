@@ -64,6 +64,23 @@ dist: $(VENV)/.test ## Build the wheel and the sdist in dist/
 docs: $(VENV)/.docs ## Make a site of the documentation in ./site/, and fail if a link leads nowhere
 	$(BIN)/python tools/site.py
 
+BUILD := build/binary
+SOURCES := $(shell find actors callsheet storage web deploy/binary -type f -not -name '*.pyc')
+
+$(BUILD)/.ready: pyproject.toml
+	$(PYTHON) -m venv --clear $(BUILD)
+	$(BUILD)/bin/pip install --quiet --disable-pip-version-check '.[binary]'
+	@touch $@
+
+dist/callsheet: $(BUILD)/.ready $(SOURCES)
+	$(BUILD)/bin/pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps --force-reinstall .
+	$(BUILD)/bin/pyinstaller --noconfirm --log-level ERROR --workpath build/pyinstaller deploy/binary/callsheet.spec
+
+binary: dist/callsheet ## Build the one-file binary dist/callsheet, which needs no Python (a minute or two)
+
+prove-binary: dist/callsheet $(VENV)/.test ## Run the one-file binary where there is no Python, stop it and kill it
+	$(BIN)/python -m pytest -q tests/service/binary/prove_*.py
+
 bench: $(VENV)/.test .venv-bench/.done .venv-bench-aps4/.done ## Measure speed and memory beside floors and others; write benchmarks/RESULTS.md
 	$(BIN)/python benchmarks/run.py --write
 
@@ -77,4 +94,4 @@ clean: ## Remove the virtual environments, what was built and caches (never the 
 	rm -rf $(VENV) .venv-bench .venv-bench-aps4 .bench build dist site .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help run test prove-timetable simulate-many lint format docs dist bench bench-quick bench-check clean
+.PHONY: help run test prove-timetable simulate-many lint format docs dist binary prove-binary bench bench-quick bench-check clean

@@ -1,20 +1,19 @@
 """A simulation in a process of its own: it must not hold up the loop, nor the threads beside it, nor outlive us."""
 
 import os
-import sys
 from io import FileIO
 
 import msgspec
 import trio
 from attrs import define
 
+from callsheet import onefile
 from callsheet.errors import CallsheetError, FieldError, Invalid, Unavailable
 from callsheet.processes import how_it_ended, spawn
 from callsheet.simulation import Plan
 
 BUDGET = 30.0  # seconds
 AT_ONCE = 2
-_COMMAND = [sys.executable, "-P", "-m", "callsheet", "simulate", "--plan", "-"]
 
 
 @define
@@ -43,11 +42,11 @@ class Simulator:
 async def _run(plan: bytes) -> bytes:
     with _in_memory(plan) as stdin, _in_memory() as stdout, _in_memory() as stderr:
         child = await spawn(
-            _COMMAND,
+            onefile.command("simulate", "--plan", "-"),
             stdin=stdin,
             stdout=stdout,
             stderr=stderr,
-            env={name: value for name, value in os.environ.items() if not name.startswith("CALLSHEET_")},
+            env={name: value for name, value in onefile.environment().items() if not name.startswith("CALLSHEET_")},
         )
         try:
             code = await child.ended()

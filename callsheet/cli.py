@@ -4,7 +4,7 @@ import argparse
 import sys
 from collections.abc import Container, Sequence
 
-from callsheet import __version__
+from callsheet import __version__, onefile
 from callsheet import commands as others
 from callsheet.errors import RefusedToStart
 from callsheet.first_process import step_aside
@@ -32,6 +32,7 @@ def _run(given: list[str]) -> int:
     others.take_rest(parser, given, parsed, rest)
     flags = vars(parsed)
     if flags.pop("command") != "serve":
+        onefile.interrupt_once()
         return int(parsed.run(parsed))
     try:
         settings = load_settings(flags).settings

@@ -23,6 +23,7 @@ from callsheet.errors import GaveUp, NotYet, RefusedToStart
 from callsheet.forks import close_in_children
 from callsheet.logs import told
 from callsheet.node import Node, open_node, report_block
+from callsheet.onefile import Echo
 from callsheet.retention import Keep
 from callsheet.settings import Settings, secret_of
 from callsheet.tasks import Registry
@@ -248,8 +249,11 @@ async def _leave(parts: Parts, running: Engine) -> None:
 
 async def _obey_signals(running: Engine, parts: Parts) -> None:
     """Stop at the first SIGTERM or SIGINT, skip the drain at the second; the watchdog sees to it that this ends."""
+    echo = Echo()
     with trio.open_signal_receiver(*STOPS) as signals:
         async for _ in signals:
+            if echo.heard():
+                continue
             if not running.stop.is_set():
                 drain = parts.settings.drain
                 parts.console.say(f"stopping: running tasks get {drain:g} s to finish; again to cancel them now\n")

@@ -21,6 +21,7 @@ import trio
 from callsheet.capture import current_pen
 from callsheet.figures import SHORT, Histogram
 from callsheet.logs import told
+from callsheet.onefile import Echo
 
 log = logging.getLogger("callsheet.watchdog")
 
@@ -48,6 +49,7 @@ class Watchdog:
         self._mouth.setblocking(False)
         self._signals_before: int | None = None
         self._graces: list[float] = []
+        self._echo = Echo()
         self._ends_at: float | None = None
         self._exit_code = 0
         self._last_words: Callable[[str | None], object] = lambda _: None
@@ -114,6 +116,8 @@ class Watchdog:
                 self._told_to_stop()
 
     def _told_to_stop(self) -> None:
+        if self._echo.heard():
+            return
         self._end_in(self._graces[0])
         if len(self._graces) > 1:
             del self._graces[0]

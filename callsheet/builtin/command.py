@@ -8,7 +8,6 @@ import codecs
 import errno
 import os
 import subprocess
-import sys
 from collections.abc import Iterable
 from typing import Annotated, Any
 
@@ -30,6 +29,7 @@ LAST_READING = 0.1  # seconds for what is still in the pipes once all is killed
 STDOUT_KEPT, STDERR_KEPT = 16_384, 2_000  # bytes: the last ones
 LONGEST = 8_000  # characters of a line; longer ones are broken
 CHUNK = 16_384
+ONE_FILE = "_PYI_"  # how the one-file binary speaks to copies of itself; this may be another version of it
 
 Text = Annotated[str, msgspec.Meta(pattern=r"^[^\x00]*$")]
 Name = Annotated[str, msgspec.Meta(pattern=r"^[^=\x00]+$")]
@@ -152,11 +152,7 @@ def _environment(_in: Command, out: Out[Done]) -> dict[str, str]:
     """Return its variables: ours, without our settings, which may hold passwords, and what it may want to know."""
     if _in.clear_env:
         return _in.env
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("CALLSHEET_")}
-    if getattr(sys, "frozen", False):  # a one-file binary points the loader at its own libraries
-        inherited.pop("LD_LIBRARY_PATH", None)
-        if "LD_LIBRARY_PATH_ORIG" in inherited:
-            inherited["LD_LIBRARY_PATH"] = inherited.pop("LD_LIBRARY_PATH_ORIG")
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("CALLSHEET_", ONE_FILE))}
     due = {"CALLSHEET_DUE_AT": out.due_at.isoformat()} if out.due_at else {}
     return inherited | {"CALLSHEET_INSTANCE": str(out.id), "CALLSHEET_ATTEMPT": str(out.attempt)} | due | _in.env
 

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
+from callsheet import onefile
 from callsheet.commands.common import OK, USAGE, Arguments, say
 from callsheet.settings import Settings
 
@@ -30,9 +31,9 @@ def run(arguments: Arguments) -> int:
     if gone:
         say(f"callsheet: There is no file {gone[0]}.")
         return USAGE
-    command = [sys.executable, "-m", "callsheet", "serve", *flags(arguments)]
+    command = onefile.command("serve", *flags(arguments))
     signal.signal(signal.SIGTERM, _interrupt)
-    child = subprocess.Popen(command)  # noqa: S603 - it is ourselves
+    child = _serve(command)
     folders = [watched(spec) for spec in arguments.files]
     seen, told = stamps(folders), 0
     try:
@@ -47,10 +48,14 @@ def run(arguments: Arguments) -> int:
             if changed and _compiles(path for path in changed if path.exists()):
                 say(f"callsheet: {', '.join(path.name for path in changed)} changed, starting again")
                 _end(child)
-                child = subprocess.Popen(command)  # noqa: S603
+                child = _serve(command)
         return OK
     except KeyboardInterrupt:
         return _end(child)
+
+
+def _serve(command: list[str]) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(command, env=onefile.environment())  # noqa: S603 - it is ourselves
 
 
 def _is_file(spec: str) -> bool:

@@ -129,11 +129,11 @@ def _loaded(what: str, load: Callable[[], object]) -> object:
 
 def _line(error: BaseException) -> str:
     """Tell the last line outside of the import machinery that the error came by."""
-    lines = []
+    lines, here = [], _line.__code__.co_filename  # which is not `__file__` in a one-file binary
     trace = error.__traceback__
     while trace is not None:
         name = trace.tb_frame.f_code.co_filename
-        if not name.startswith("<frozen") and "importlib" not in name and name != __file__:
+        if not name.startswith("<frozen") and "importlib" not in name and name != here:
             lines.append(f" ({name}, line {trace.tb_lineno})")
         trace = trace.tb_next
     return lines[0] if lines else ""

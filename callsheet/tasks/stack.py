@@ -10,6 +10,7 @@ from callsheet.tasks.threads import in_thread
 
 MOST = 1000  # lines that are shown of a crowd of children
 DEEPEST = 100  # frames that are shown of one thread: the innermost
+_TRIO = trio.run.__code__.co_filename.removesuffix("_core/_run.py")  # the folder; "trio/" in a one-file binary
 
 
 def await_stack(task: trio.lowlevel.Task | None) -> list[str]:
@@ -41,7 +42,7 @@ def _frames(task: trio.lowlevel.Task) -> list[str]:
         if frame.f_code is in_thread.__code__:
             return thread_stack(frame.f_locals["seat"].thread) or ["waits for a worker thread"]
         lines.append(_line(frame, number))
-    lines = [line for line in lines if "/trio/_core/" not in line]
+    lines = [line for line in lines if f"{_TRIO}_core/" not in line]
     inside = [index for index, line in enumerate(lines) if line.endswith("in _run")]
     return lines[inside[0] + 1 :] if inside and inside[0] + 1 < len(lines) else lines
 
@@ -58,5 +59,5 @@ def _line(frame: FrameType, number: int) -> str:
 def where_it_stands(task: trio.lowlevel.Task | None) -> str:
     """Return the innermost line of the author's own code, or of whatever is innermost."""
     lines = await_stack(task)
-    own = [line for line in lines if "/trio/" not in line and line != "..."]
+    own = [line for line in lines if _TRIO not in line and line != "..."]
     return (own or lines or ["unknown"])[-1]

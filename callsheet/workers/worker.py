@@ -12,6 +12,7 @@ import msgspec
 import trio
 from attrs import define, field
 
+from callsheet import onefile
 from callsheet.forks import close_in_children
 from callsheet.processes import Child, how_it_ended, spawn
 from callsheet.settings import RUN_WORKER
@@ -169,7 +170,9 @@ async def start_worker() -> Worker:
     close_in_children(ours)
     try:
         with theirs:
-            child = await spawn(_command(theirs.fileno()), pass_fds=(theirs.fileno(),), **_PIPES)
+            child = await spawn(
+                _command(theirs.fileno()), pass_fds=(theirs.fileno(),), env=onefile.environment(), **_PIPES
+            )
         try:
             return Worker(child, trio.SocketStream(trio.socket.from_stdlib_socket(ours)))
         except BaseException:  # no descriptor is left, say
@@ -182,8 +185,8 @@ async def start_worker() -> Worker:
 
 def _command(descriptor: int) -> list[str]:
     """Return what starts a process that finds its modules where this one does."""
-    if getattr(sys, "frozen", False):
-        return [sys.executable, RUN_WORKER, str(descriptor), *sys.path]
+    if onefile.is_frozen():
+        return onefile.command(RUN_WORKER, str(descriptor), *sys.path)
     flags = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined] # as multiprocessing does
     return [sys.executable, *flags, "-P", "-c", BOOT, str(descriptor), *sys.path]
 

@@ -110,14 +110,10 @@ def test_with_clear_env_it_gets_its_own_variables_only():
     assert lines(run("env", env={"ONLY": "this"}, clear_env=True), "stdout") == ["ONLY=this"]
 
 
-def test_a_frozen_binary_s_libraries_are_not_for_it(monkeypatch):
-    monkeypatch.setattr(sys, "frozen", True, raising=False)
-    monkeypatch.setenv("LD_LIBRARY_PATH", "/tmp/unpacked")
-    monkeypatch.setenv("LD_LIBRARY_PATH_ORIG", "/before")
+def test_another_one_file_binary_does_not_take_it_for_a_part_of_itself(monkeypatch):
+    monkeypatch.setenv("_PYI_APPLICATION_HOME_DIR", "/tmp/unpacked")
 
-    found = lines(run("env"), "stdout")
-    assert "LD_LIBRARY_PATH=/before" in found
-    assert not [line for line in found if "ORIG" in line]
+    assert not [line for line in lines(run("env"), "stdout") if line.startswith("_PYI_")]
 
 
 def test_it_runs_in_its_directory(tmp_path):
