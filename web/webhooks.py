@@ -1,6 +1,7 @@
 """/v1/webhooks: other servers that are told of events, each message signed, and tried again until it arrives."""
 
 from collections.abc import Callable
+from difflib import get_close_matches
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -15,7 +16,8 @@ from callsheet.builtin.posting import check_target
 from callsheet.definition import check_slug
 from callsheet.errors import Unknown
 from callsheet.signing import check_secret, new_secret
-from callsheet.subscriptions import check_name
+from callsheet.subscriptions import OWN, check_name
+from storage.journal.facts import EVENTS
 from storage.journal.hook_commands import AddWebhook, ChangeWebhook, RemoveWebhook
 from storage.queries import webhooks as queries
 from storage.records import WebhookRecord
@@ -28,6 +30,8 @@ from web.site import site
 webhooks = Blueprint("webhooks", __name__)
 
 MOST_NAMES = 50
+_TOLD = {kind for kind in EVENTS if not kind.startswith(OWN)}  # types and families that a webhook can be told of
+_TOLD |= {f"{kind.partition('.')[0]}.*" for kind in _TOLD}
 MOST_SCHEDULES = 100
 
 
@@ -132,10 +136,19 @@ def _list(value: Any, most: int, check: Callable[[Any], str]) -> tuple[str, ...]
 
 
 def _names(value: Any) -> tuple[str, ...]:
-    names = _list(value, MOST_NAMES, check_name)
+    names = _list(value, MOST_NAMES, _name)
     if not names:
         raise ValueError('must name at least one event; ["*"] is all of them')
     return names
+
+
+def _name(value: Any) -> str:
+    """Check what is to be told; a mistyped event would never come, and nobody would notice."""
+    name = check_name(value)
+    if "." in name and name not in _TOLD:
+        near = get_close_matches(name, _TOLD, 1)
+        raise ValueError(f"there is no event {name!r}" + (f"; did you mean {near[0]}?" if near else ""))
+    return name
 
 
 def _slugs(value: Any) -> tuple[str, ...]:
