@@ -1,23 +1,27 @@
 """What a request asks: its query, its body, its preconditions, each refused whole when any part is wrong."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 from uuid import UUID
 
+import trio
 from attrs import define, field
 from quart import request
 
-from callsheet.errors import FieldError, Invalid, Unknown
+from callsheet.errors import FieldError, Invalid, Unavailable, Unknown
 from callsheet.instants import parse_instant
 from callsheet.timetable import SLUG
 from storage.journal.commands import ANY_VERSION
 from web.replies import note_body
+from web.site import LARGE_AT_A_TIME, site
 from web.strict_json import read_json
 
 MAX_BODY = 1024 * 1024
 MAX_BATCH_BODY = 16 * 1024 * 1024
 DEFAULT_LIMIT, MAX_LIMIT = 50, 200
+MOST_UNKNOWN = 100  # unknown fields of one object that are listed: a body can hold a million
 
 T = TypeVar("T")
 
@@ -95,11 +99,28 @@ async def body_object(limit: int = MAX_BODY, *, optional: bool = False, merge_pa
     """Return the JSON object in the body; with `optional`, no body at all is an empty one."""
     if optional and not request.content_length and "Transfer-Encoding" not in request.headers:
         return {}
-    document = await read_json(request, limit=limit, merge_patch=merge_patch)
-    note_body(document)
+    with _room_for(request.content_length):
+        document = await read_json(request, limit=limit, merge_patch=merge_patch)
+    await note_body(document)
     if not isinstance(document, dict):
         raise Invalid(FieldError("", "must be an object"))
     return document
+
+
+@contextmanager
+def _room_for(size: int | None) -> Iterator[None]:
+    """Take in hand only so many large bodies at a time; Quart keeps them in memory as they come."""
+    if size is not None and size <= MAX_BODY:
+        yield
+        return
+    try:
+        site().large.acquire_on_behalf_of_nowait(request)
+    except trio.WouldBlock:
+        raise Unavailable(f"{LARGE_AT_A_TIME} large bodies are being read, which is as many as there may be.") from None
+    try:
+        yield
+    finally:
+        site().large.release_on_behalf_of(request)
 
 
 @define
@@ -134,7 +155,10 @@ class Fields:
     def all_errors(self) -> list[FieldError]:
         """Return everything that is wrong, unknown names included."""
         unknown = [name for name in self.document if name not in self._known]
-        return self.errors + [FieldError(f"/{_escape(name)}", "is not a known field") for name in unknown]
+        errors = [FieldError(f"/{_escape(name)}", "is not a known field") for name in unknown[:MOST_UNKNOWN]]
+        if len(unknown) > MOST_UNKNOWN:
+            errors.insert(0, FieldError("", f"has {len(unknown):,} fields that are not known; some are listed"))
+        return self.errors + errors
 
 
 def reason(value: Any) -> str | None:

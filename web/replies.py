@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable
+from math import inf
 from typing import Any
 
 import msgspec
@@ -11,6 +12,7 @@ from quart import Response, g, request
 from callsheet.errors import CallsheetError, FieldError, Invalid
 from storage.journal.commands import IdempotencyKey
 from web.gate import caller_at_hand
+from web.strict_json import beside_the_loop
 
 LONGEST_KEY = 255
 
@@ -91,10 +93,14 @@ def idempotency_key(show: Callable[[Any], Reply]) -> IdempotencyKey | None:
     return IdempotencyKey(_hash(about), _fingerprint(), lambda answer: show(answer).kept())
 
 
-def note_body(document: object) -> None:
+async def note_body(document: object) -> None:
     """Note what the body says, whatever its spaces and the order of its keys, for a request that comes again."""
     if "Idempotency-Key" in request.headers:
-        g.body_hash = hashlib.sha256(msgspec.json.encode(document, order="sorted")).hexdigest()
+        g.body_hash = await beside_the_loop(request.content_length or inf, _hash_of, document)
+
+
+def _hash_of(document: object) -> str:
+    return hashlib.sha256(msgspec.json.encode(document, order="sorted")).hexdigest()
 
 
 def _fingerprint() -> str:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 READ_AT_A_TIME = 8
+LARGE_AT_A_TIME = 16
 ANSWER = 25.0  # seconds that a client waits for a commit before it is told that nobody knows
 
 
@@ -69,6 +70,7 @@ class Site:
     in_flight: dict[str, str] = field(factory=dict)  # idempotency keys that are being worked on
     streams: Streams = field(factory=Streams)
     tracing: "Tracing | None" = None
+    large: trio.CapacityLimiter = field(factory=lambda: trio.CapacityLimiter(LARGE_AT_A_TIME))  # bodies on their way
 
     async def read(self, query: Callable[..., T], *args: Any, **options: Any) -> T:
         """Run a query; the first argument it gets is the database."""

@@ -7,8 +7,9 @@ strings, integers within ±2^53, a limited depth, nothing before or after.
 import json
 import re
 from collections import Counter
+from collections.abc import Callable
 from math import inf, isfinite
-from typing import NoReturn
+from typing import Any, NoReturn, TypeVar
 
 import trio
 from quart import Request
@@ -25,6 +26,12 @@ _CONTAINERS = {dict, list}
 
 
 MOST_CONTAINERS = 300_000
+LARGE = 64 * 1024  # bytes of a body that is read beside the event loop
+LARGE_AT_A_TIME = 2
+
+T = TypeVar("T")
+
+_threads: trio.lowlevel.RunVar[trio.CapacityLimiter] = trio.lowlevel.RunVar("threads for large bodies")
 
 
 class BadJSON(CallsheetError):
@@ -77,7 +84,22 @@ async def read_json(request: Request, *, limit: int, merge_patch: bool = False) 
         body = await _collect(request, limit)
     if scope.cancelled_caught:
         raise TooSlow(seconds)
-    return decode(body)
+    return await beside_the_loop(len(body), decode, body)
+
+
+async def beside_the_loop(size: float, work: Callable[..., T], *args: Any) -> T:
+    """Do what takes the longer the more bytes there are; with many it would hold the loop, and is done in a thread."""
+    if size < LARGE:
+        return work(*args)
+    return await trio.to_thread.run_sync(work, *args, abandon_on_cancel=True, limiter=_limiter())
+
+
+def _limiter() -> trio.CapacityLimiter:
+    try:
+        return _threads.get()
+    except LookupError:
+        _threads.set(trio.CapacityLimiter(LARGE_AT_A_TIME))
+        return _threads.get()
 
 
 async def _collect(request: Request, limit: int) -> bytes:

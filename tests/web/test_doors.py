@@ -2,13 +2,14 @@
 
 import gc
 import json
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 
 import pytest
 import trio
 from quart.wrappers.request import Body
 
 from callsheet.tokens import PREFIX, new_token
+from web.site import LARGE_AT_A_TIME
 from web.worker import Limits
 
 STREAM = b"GET /v1/events HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\n"
@@ -73,3 +74,47 @@ async def test_a_key_in_the_path_gets_into_no_log_and_no_answer(api, caplog, mon
     assert key not in said
     assert f"{PREFIX}…" in caplog.text
     assert all(key not in answer.text for answer in answers)
+
+
+@pytest.mark.parametrize("items", ["1," * 2_000_000 + "1", '["\\ud83d\\ude00"],' * 100_000 + "1"])
+async def test_a_large_body_is_read_while_others_are_answered(api, items):
+    answered = 0
+
+    async def ask_again_and_again():
+        nonlocal answered
+        while True:
+            await api.get("/livez")
+            answered += 1
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(ask_again_and_again)
+        body = f'{{"items": [{items}]}}'.encode()
+        response = await api.post("/v1/instances/batch", content=body, headers={"Content-Type": "application/json"})
+        nursery.cancel_scope.cancel()
+
+    assert response.status_code == 422
+    assert answered > 20
+
+
+async def test_a_body_of_nothing_but_unknown_fields_lists_some_and_tells_how_many(api):
+    document = {f"field-{number}": 1 for number in range(200_000)}
+    problem = api.problem(await api.post("/v1/instances/batch", json=document), 422)
+
+    assert len(problem["errors"]) == 100
+    said = [error["detail"] for error in problem["errors"]]
+    assert "has 200,000 fields that are not known; some are listed" in said
+
+
+async def test_only_so_many_large_bodies_are_taken_at_a_time(api):
+    large = b"POST /v1/instances/batch HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    large += b"Content-Length: 16000000\r\n\r\n["
+    async with AsyncExitStack() as stack:
+        clients = [await stack.enter_async_context(await api.connect()) for _ in range(LARGE_AT_A_TIME)]
+        for client in clients:
+            await client.send_all(large)
+        while api.site.large.borrowed_tokens < LARGE_AT_A_TIME:
+            await trio.sleep(0.01)
+
+        assert (await api.send_raw(large)).startswith(b"HTTP/1.1 503 ")
+        await api.start("quick")  # small ones are
+    await api.until("/v1/stats", lambda _: api.site.large.borrowed_tokens == 0)
