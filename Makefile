@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)# tests that run side by side
+COMPILE = $(BIN)/uv pip compile --quiet --python-version 3.13 --generate-hashes --only-binary :all: --no-annotate \
+	--no-emit-index-url --custom-compile-command 'make lock' $(UPGRADE)
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,6 +26,10 @@ $(VENV)/.docs: pyproject.toml $(BIN)/callsheet
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[docs]'
 	@touch $@
 
+$(VENV)/.lock: pyproject.toml $(BIN)/callsheet
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[lock]'
+	@touch $@
+
 run: $(BIN)/callsheet ## Start the service with a demo on http://127.0.0.1:8080 (SQLite in ./callsheet-data/)
 	@$(BIN)/callsheet serve --demo
 
@@ -36,6 +42,9 @@ simulate-many: $(VENV)/.test ## Play simulated months of a busy service (SEEDS=1
 prove-timetable: $(VENV)/.test ## Hold every expression against every change of every zone (up to an hour)
 	PROVE_TIMETABLE=all $(BIN)/python -m pytest -q tests/callsheet/test_timetable_proof.py --durations=0
 
+prove-deploy: $(VENV)/.test ## Carry out the Dockerfile without Docker, run a container of it, and the unit under a systemd (as root)
+	$(BIN)/python -m pytest -q tests/deploy/prove_image.py tests/deploy/prove_unit.py
+
 lint: $(VENV)/.lint ## Check style, types and the direction of imports
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -46,6 +55,13 @@ lint: $(VENV)/.lint ## Check style, types and the direction of imports
 format: $(VENV)/.lint ## Format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+lock: $(VENV)/.lock ## Pin what the image installs, for Linux on x86-64 and ARM (UPGRADE=--upgrade for newer releases)
+	$(COMPILE) --python-platform x86_64-manylinux_2_28 --output-file requirements.lock pyproject.toml
+	cp requirements.lock $(VENV)/arm.lock
+	$(COMPILE) --python-platform aarch64-manylinux_2_28 --output-file $(VENV)/arm.lock pyproject.toml
+	cmp requirements.lock $(VENV)/arm.lock
+	sed -n 's/^requires = \["\(.*\)"\]$$/\1/p' pyproject.toml | $(COMPILE) --output-file requirements-build.lock -
 
 # those that we are measured beside have environments of their own: APScheduler 3 and 4 cannot share one
 .venv-bench/.done: pyproject.toml
@@ -94,4 +110,4 @@ clean: ## Remove the virtual environments, what was built and caches (never the 
 	rm -rf $(VENV) .venv-bench .venv-bench-aps4 .bench build dist site .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help run test prove-timetable simulate-many lint format docs dist binary prove-binary bench bench-quick bench-check clean
+.PHONY: help run test prove-timetable simulate-many lint format docs dist binary prove-binary prove-deploy lock bench bench-quick bench-check clean
