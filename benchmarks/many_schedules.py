@@ -10,7 +10,7 @@ from benchmarks.account import Account, settle
 from benchmarks.firing import watch
 from benchmarks.machine import MB, MIB
 from benchmarks.plan import Plan
-from benchmarks.seeding import Seeded, seed
+from benchmarks.seeding import BATCH, seed
 from benchmarks.service import database_in, serving, temporary
 from benchmarks.table import Figure, over_rounds
 from callsheet.instants import DAY, SECOND
@@ -26,14 +26,11 @@ def measure(plan: Plan) -> Iterator[Figure]:
     name = f"{plan.many:,} schedules due tomorrow"
     with temporary(plan.directory) as folder:
         without, full = folder / "without", folder / "with"
-        yield _created(name, seed(full, plan.many, time.time_ns() // 1000 + DAY))
+        rate = seed(full, plan.many, time.time_ns() // 1000 + DAY)
+        yield Figure(name, f"created by batches of {BATCH:,}", rate, "schedules/s", target=RATE)
         yield Figure(name, "size of the database", database_in(full).stat().st_size / MIB, "MiB")
         yield from _starts(plan, name, without, full)
         yield from _punctuality(plan, name, without, full)
-
-
-def _created(name: str, seeded: Seeded) -> Figure:
-    return Figure(name, f"created {seeded.way}", seeded.rate, "schedules/s", target=RATE)
 
 
 def _starts(plan: Plan, name: str, without: Path, full: Path) -> Iterator[Figure]:

@@ -27,11 +27,11 @@ def _trigger(anchor: int | None, later: int) -> dict[str, str]:
     return {"every": "1s"} | ({} if anchor is None else {"anchor": format_instant(anchor + later)})
 
 
-def once(count: int, first: int) -> Documents:
-    """Return schedules that are due once, a millisecond after each other, from an instant on."""
+def once(numbers: range, first: int) -> Documents:
+    """Return schedules that are due once, a millisecond after each other, number 0 at an instant."""
     return {
         f"once-{number}": {"task": "noop", "input": None, "trigger": {"at": format_instant(first + number * 1000)}}
-        for number in range(count)
+        for number in numbers
     }
 
 
