@@ -55,6 +55,7 @@ class VirtualEngine:
 
     async def _open(self, start: int, seed: int, max_running: int | None) -> VirtualNode:
         node = VirtualNode.make(self._tasks, start, seed, max_running)
+        self._loop.at_the_end.callback(node.close)
         await node.boot(self._loop.nursery)
         return node
 

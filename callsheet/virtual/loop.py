@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from functools import partial
 from math import inf
 from typing import Any, TypeVar
@@ -41,13 +41,14 @@ class Loop:
         self._started: Future[Ground] = Future()
         self._pending: Future[Any] = self._started  # what the caller waits for
         self._one_at_a_time = threading.Lock()
+        self.at_the_end = ExitStack()  # what is done in the thread once nothing runs in it any more
         self._thread = threading.Thread(target=self._run, name="callsheet-virtual", daemon=True)
         self._thread.start()
         self._ground = self._started.result()
 
     def _run(self) -> None:
         try:
-            with seeded_scheduling(self._seed):
+            with self.at_the_end, seeded_scheduling(self._seed):
                 trio.run(self._main, clock=self.clock)
         except BaseException as error:  # noqa: BLE001 - it would be lost here, and its caller wait for ever
             if not self._pending.done():

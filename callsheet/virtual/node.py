@@ -100,6 +100,10 @@ class VirtualNode:
         finally:
             self.engine = None
 
+    def close(self) -> None:
+        """Let go of the database, with all that it holds; the engine must have ended."""
+        self.database.close()
+
     def kill(self) -> None:
         """End the engine on the spot, as a crash would: nothing more is written."""
         self._ends_at_once.cancel()

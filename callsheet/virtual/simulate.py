@@ -6,7 +6,7 @@ apart, by two engines, which may be two processes: the answer does not depend on
 
 import gc
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any
 
 import trio
@@ -69,6 +69,11 @@ async def _simulate(plan: Plan, clock: JumpingClock) -> Part:
     node = VirtualNode.make(
         tasks, plan.start - 1, plan.seed, plan.max_running
     )  # what is due at the start is part of it
+    with closing(node):
+        return await _played(plan, clock, node)
+
+
+async def _played(plan: Plan, clock: JumpingClock, node: VirtualNode) -> Part:
     tally = Tally(node.clock, {planned.id: Line() for planned in plan.schedules})
     async with trio.open_nursery() as nursery:
         await node.boot(nursery)

@@ -1,5 +1,8 @@
 """A simulation tells what the engine would do: same rules, same ledger, and the same answer for the same seed."""
 
+import gc
+import sqlite3
+
 import msgspec
 import pytest
 
@@ -42,6 +45,18 @@ def test_every_due_time_of_the_span_is_accounted_for():
     assert [one["firings"] for one in answer["schedules"]] == [288, 24]
     assert answer["busy_seconds"] == 312
     assert answer["omissions"] == answer["omitted"] == answer["assumptions"] == []
+
+
+def test_its_database_is_closed_when_it_is_over():
+    def connections():
+        return [one for one in gc.get_objects() if isinstance(one, sqlite3.Connection)]
+
+    before = {id(one) for one in connections()}
+    simulate(plan(planned("a", {"cron": "0 * * * *"}), span=HOUR))
+    for left in connections():
+        if id(left) not in before:
+            with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+                left.execute("SELECT 1")
 
 
 def test_the_span_holds_its_start_and_not_its_end():
