@@ -21,6 +21,7 @@ from web.strict_json import read_json
 MAX_BODY = 1024 * 1024
 MAX_BATCH_BODY = 16 * 1024 * 1024
 DEFAULT_LIMIT, MAX_LIMIT = 50, 200
+PAGE_BYTES = 4 * 1024 * 1024  # or so: a page that holds as much ends early
 MOST_UNKNOWN = 100  # unknown fields of one object that are listed: a body can hold a million
 
 T = TypeVar("T")

@@ -26,6 +26,7 @@ from storage.queries.comparing import compare
 from storage.records import ScheduleRecord
 from web import representations as show
 from web.asking import (
+    PAGE_BYTES,
     Fields,
     Query,
     body_object,
@@ -65,6 +66,7 @@ async def index() -> Response:
         "tag": query.text("tag"),
         "limit": query.limit(),
         "cursor": query.cursor(),
+        "most": PAGE_BYTES,
     }
     query.close()
     page = await site().read(queries.list_schedules, **wanted)

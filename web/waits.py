@@ -14,6 +14,7 @@ from callsheet import models
 from callsheet.errors import Unknown
 from storage.queries import instances as queries
 from web import representations as show
+from web.asking import PAGE_BYTES
 from web.replies import Reply
 from web.site import site
 
@@ -59,4 +60,4 @@ async def _is_over(wanted: UUID) -> bool:
 
 def _with_outputs(database: Any, wanted: UUID) -> tuple[Any, list[str]]:
     record = queries.get_instance(database, wanted)
-    return record, queries.first_outputs(database, wanted)
+    return record, queries.first_outputs(database, wanted, most=PAGE_BYTES)
