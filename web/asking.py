@@ -114,14 +114,15 @@ def _room_for(size: int | None) -> Iterator[None]:
     if size is not None and size <= MAX_BODY:
         yield
         return
+    holder = object()
     try:
-        site().large.acquire_on_behalf_of_nowait(request)
+        site().large.acquire_on_behalf_of_nowait(holder)
     except trio.WouldBlock:
         raise Unavailable(f"{LARGE_AT_A_TIME} large bodies are being read, which is as many as there may be.") from None
     try:
         yield
     finally:
-        site().large.release_on_behalf_of(request)
+        site().large.release_on_behalf_of(holder)
 
 
 @define

@@ -1,12 +1,16 @@
 """Answers have a size: what tasks take and say may be large, and somebody who reads must not hold up the others."""
 
 import gc
+import socket
+from contextlib import AsyncExitStack
 
 import pytest
 import trio
 
 from callsheet import Out, task
+from web.answers import LARGE as LARGE_ANSWER
 from web.asking import PAGE_BYTES
+from web.site import LARGE_ANSWERS
 from web.streams import SaidStream
 
 LARGE = 900_000  # characters, near what one input or output may have
@@ -88,3 +92,25 @@ async def test_a_stream_has_little_in_hand_of_what_is_large(large):
 
     assert max(in_hand) < 1.2 * LARGE
     assert [one.id for one in heard] == [*map(str, range(SOME)), "end"]
+
+
+async def test_only_so_many_large_answers_wait_for_clients_that_do_not_read(large):
+    for _ in range(5):
+        await large.start("swallow", input={"text": "x" * LARGE})
+    ask = b"GET /v1/instances?limit=200 HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+    async with AsyncExitStack() as stack:
+        for _ in range(LARGE_ANSWERS):
+            client = await stack.enter_async_context(await large.connect())
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            await client.send_all(ask)
+        with trio.fail_after(20):
+            while large.site.answers.borrowed_tokens < LARGE_ANSWERS:
+                await trio.sleep(0.01)
+        refused = await large.get("/v1/instances?limit=200")
+
+        assert (refused.status_code, refused.headers["Retry-After"]) == (503, "1")
+        assert (await large.get("/v1/tasks")).status_code == 200
+        many = {"items": [{"task": "quick", "input": None}] * 3_000}
+        assert len((await large.post("/v1/instances/batch", json=many)).content) > LARGE_ANSWER
+    await large.until("/v1/stats", lambda _: large.site.answers.borrowed_tokens == 0)
+    assert (await large.get("/v1/instances?limit=200")).status_code == 200
