@@ -2,7 +2,7 @@
 
 from quart_trio import QuartTrio
 
-from web import guard, problems, spans, traffic
+from web import answers, guard, problems, spans, traffic
 from web.apidocs import apidocs
 from web.asking import MAX_BATCH_BODY
 from web.callers import callers
@@ -42,6 +42,7 @@ def create_app(site: Site | None, *, insecure: bool, gate: Gate | None = None) -
         traffic.install(app, site.traffic)
     problems.install(app)
     guard.install(app, insecure=insecure, gate=gate)
+    answers.install(app)
     parts = (schedules, due_times, instances, events, webhooks, operations, callers, simulation, metrics, apidocs)
     for part in parts:
         app.register_blueprint(part)

@@ -21,6 +21,7 @@ from web.strict_json import read_json
 MAX_BODY = 1024 * 1024
 MAX_BATCH_BODY = 16 * 1024 * 1024
 DEFAULT_LIMIT, MAX_LIMIT = 50, 200
+PAGE_BYTES = 4 * 1024 * 1024  # or so: a page that holds as much ends early
 MOST_UNKNOWN = 100  # unknown fields of one object that are listed: a body can hold a million
 
 T = TypeVar("T")
@@ -113,14 +114,15 @@ def _room_for(size: int | None) -> Iterator[None]:
     if size is not None and size <= MAX_BODY:
         yield
         return
+    holder = object()
     try:
-        site().large.acquire_on_behalf_of_nowait(request)
+        site().large.acquire_on_behalf_of_nowait(holder)
     except trio.WouldBlock:
         raise Unavailable(f"{LARGE_AT_A_TIME} large bodies are being read, which is as many as there may be.") from None
     try:
         yield
     finally:
-        site().large.release_on_behalf_of(request)
+        site().large.release_on_behalf_of(holder)
 
 
 @define

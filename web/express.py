@@ -22,6 +22,7 @@ from werkzeug.datastructures import Headers
 from callsheet.errors import Invalid, Unknown
 from callsheet.tokens import KEYLESS, Caller, may
 from storage.journal.commands import OnBehalf, Start, StartInstances
+from web.answers import LARGE
 from web.gate import Gate
 from web.guard import SECURITY_HEADERS, check_host
 from web.problems import Told, told_as_problem
@@ -105,7 +106,7 @@ class Express:
     async def _within_pace(
         self, scope: HTTPScope, caller: Caller, route: str, answer: Callable[[str], Awaitable[Told]]
     ) -> Told | None:
-        """Answer, and count it; from here on there is no other way to take: what is asked may be done already."""
+        """Answer, and count it; what was started has no other way to take any more."""
         began = time.perf_counter()
         client = scope["client"]
         quota = self._gate.pace_of(caller, client[0] if client else "?")
@@ -116,6 +117,8 @@ class Express:
             told = await answer(request_id)
         except Exception as error:  # noqa: BLE001 - the outermost place of a request; it is told in the log
             told = told_as_problem(error, scope["method"], scope["path"], request_id)
+        if len(told.body) >= LARGE:
+            return None  # there may be only so many of these at a time
         self._site.traffic.count(scope["method"], route, told.status, time.perf_counter() - began)
         told.headers.update(self._gate.left(quota))
         return told

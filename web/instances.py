@@ -21,7 +21,7 @@ from storage.journal.commands import (
 from storage.queries import instances as queries
 from storage.records import Page
 from web import representations as show
-from web.asking import MAX_BATCH_BODY, Fields, Query, body_object, instance_id, no_query, reason
+from web.asking import MAX_BATCH_BODY, PAGE_BYTES, Fields, Query, body_object, instance_id, no_query, reason
 from web.documented import PAGED, STREAM, documented
 from web.gate import caller_at_hand
 from web.replies import Reply, reply
@@ -62,7 +62,7 @@ async def index() -> Response:
     if len(states) > 1:
         return show.respond(show.page([], None))  # no instance is in two states
     wanted = queries.Filter(task, schedule, tuple(states), tag, since, until)
-    page = await site().read(queries.list_instances, wanted, limit, cursor)
+    page = await site().read(queries.list_instances, wanted, limit, cursor, PAGE_BYTES)
     return show.respond(show.page([show.instance(item) for item in page.items], page.next))
 
 
@@ -176,7 +176,7 @@ async def _said(name: str, query: Any, representation: Any) -> Response:
     asked = Query()
     limit, cursor = asked.limit(), asked.cursor()
     asked.close()
-    page: Page[Any] = await site().read(query, instance_id(name), limit, cursor)
+    page: Page[Any] = await site().read(query, instance_id(name), limit, cursor, PAGE_BYTES)
     return show.respond(show.page([representation(item) for item in page.items], page.next))
 
 

@@ -52,7 +52,12 @@ def install(app: Quart) -> None:
     async def ours(error: Exception) -> Response:
         if not isinstance(error, CallsheetError):
             g.fault = describe(error)  # for its span, if it has one
-        return _response(told_as_problem(error, request.method, request.path, g.get("request_id")))
+        return problem_of(error)
+
+
+def problem_of(error: Exception) -> Response:
+    """Return the problem for an error."""
+    return _response(told_as_problem(error, request.method, request.path, g.get("request_id")))
 
 
 def told_as_problem(error: Exception, method: str, path: str, request_id: str | None) -> Told:

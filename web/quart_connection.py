@@ -1,7 +1,7 @@
 """How a request comes to the app and its answer goes back: Quart-Trio's connection, mended in two places."""
 
 from math import inf
-from typing import cast
+from typing import Any, cast
 
 import trio
 from attrs import frozen
@@ -53,7 +53,12 @@ class SafeHTTP(TrioASGIHTTPConnection):
     ) -> None:
         """Have the app answer; in the scope it finds how to cut its answer off."""
         self.scope["callsheet.stream"] = nursery.cancel_scope  # type: ignore[typeddict-unknown-key]
-        await super().handle_request(nursery, request, send)
+        try:
+            await super().handle_request(nursery, request, send)
+        finally:
+            gone: Any = self.scope.get("callsheet.gone")
+            if gone is not None:  # a large answer, see web/answers.py
+                gone()
 
     async def handle_messages(  # type: ignore[override]
         self, nursery: trio.Nursery, request: QuartRequest, receive: ASGIReceiveCallable

@@ -28,6 +28,7 @@ from storage.records import ScheduleRecord
 from web import representations as show
 from web.asking import (
     MAX_BATCH_BODY,
+    PAGE_BYTES,
     Fields,
     Query,
     body_object,
@@ -68,6 +69,7 @@ async def index() -> Response:
         "tag": query.text("tag"),
         "limit": query.limit(),
         "cursor": query.cursor(),
+        "most": PAGE_BYTES,
     }
     query.close()
     page = await site().read(queries.list_schedules, **wanted)

@@ -31,6 +31,7 @@ T = TypeVar("T")
 
 READ_AT_A_TIME = 8
 LARGE_AT_A_TIME = 16
+LARGE_ANSWERS = 50  # that wait to be taken by their clients
 ANSWER = 25.0  # seconds that a client waits for a commit before it is told that nobody knows
 
 
@@ -71,6 +72,7 @@ class Site:
     streams: Streams = field(factory=Streams)
     tracing: "Tracing | None" = None
     large: trio.CapacityLimiter = field(factory=lambda: trio.CapacityLimiter(LARGE_AT_A_TIME))  # bodies on their way
+    answers: trio.CapacityLimiter = field(factory=lambda: trio.CapacityLimiter(LARGE_ANSWERS))  # large ones, likewise
 
     async def read(self, query: Callable[..., T], *args: Any, **options: Any) -> T:
         """Run a query; the first argument it gets is the database."""

@@ -33,6 +33,7 @@ AGAIN = 1.0  # seconds between two tries while the database or the feed does not
 ROOM = 16  # chunks that wait for one client; when they are not taken in time, it has to read from the database
 CATCH_UP = 20  # events that one client who is behind has in hand
 BATCH = 100  # outputs or lines of log in one reading
+IN_HAND = 32 * 1024  # bytes or so of one reading: for each stream they wait until its client takes them
 
 _BEAT = b": heartbeat\n"  # no blank line: some clients would take that for an event without data
 _encoder = msgspec.json.Encoder()
@@ -232,11 +233,11 @@ class SaidStream(Stream):
     async def _fill(self) -> None:
         if self._nudges is None and not self._leaving:
             await self._follow()
-        record, said = await self.site.read_for_stream(_state_and_more, self._query, self._instance, self._after)
+        record, said, more = await self.site.read_for_stream(_state_and_more, self._query, self._instance, self._after)
         for item in said:
             self._ready.append(frame(self._kind, self._representation(item), item.seq))
             self._after = item.seq
-        if len(said) == BATCH:
+        if more:
             return
         if record.outcome is not None:
             self._end("end", "end", **show.end(record))
@@ -270,10 +271,10 @@ class SaidStream(Stream):
             self._nudges = None
 
 
-def _state_and_more(database: Any, query: Any, instance: UUID, after: int) -> tuple[InstanceRecord, list[Any]]:
+def _state_and_more(database: Any, query: Any, instance: UUID, after: int) -> tuple[InstanceRecord, list[Any], bool]:
     """Return how an instance stands and what it said after that: once it is over, nothing more comes."""
     record = queries.get_instance(database, instance)
-    return record, query(database, instance, after, BATCH)
+    return record, *query(database, instance, after, BATCH, IN_HAND)
 
 
 def position_of(text: str, pointer: str = "") -> int:

@@ -13,6 +13,7 @@ from callsheet import models
 from callsheet.errors import Unknown
 from storage.queries import instances as queries
 from web import representations as show
+from web.asking import PAGE_BYTES
 from web.replies import Reply
 from web.site import Site, site
 
@@ -27,7 +28,7 @@ async def whole_instance(wanted: UUID) -> models.Instance:
 async def instance_as_seen(here: Site, wanted: UUID) -> models.Instance:
     """Return an instance with its first outputs, as the TIPMan and the database know it."""
     seen = await ask(here.engine.tipman, partial(WhereIs, wanted))
-    record, sent = await here.read(queries.get_whole, wanted)
+    record, sent = await here.read(queries.get_whole, wanted, most=PAGE_BYTES)
     return show.instance_whole(record, sent, seen)
 
 

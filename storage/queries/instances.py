@@ -9,7 +9,7 @@ from callsheet.errors import Unknown
 from callsheet.ids import lowest_id
 from callsheet.lifecycle import INSTANCE_STATES
 from storage.database import Database
-from storage.queries.reading import as_uuid, decode_cursor, encode_cursor, one, read, rows
+from storage.queries.reading import as_uuid, decode_cursor, encode_cursor, one, read, rows, some
 from storage.records import InstanceRecord, LogRecord, OutputRecord, Page
 
 _COLUMNS = (
@@ -51,21 +51,27 @@ def get_instance(database: Database, instance: UUID) -> InstanceRecord:
     return record_of(database, row)
 
 
-def get_whole(database: Database, instance: UUID) -> tuple[InstanceRecord, list[str]]:
-    """Return an instance and the first values that it sent, as JSON text."""
-    row, sent = read(database, lambda db: (one(db, _ONE, instance), rows(db, _SENT, instance, FIRST_OUTPUTS)))
+def get_whole(database: Database, instance: UUID, most: int | None = None) -> tuple[InstanceRecord, list[str]]:
+    """Return an instance and the first values that it sent, as JSON text; fewer once they hold `most` characters."""
+    row, (sent, _) = read(database, lambda db: (one(db, _ONE, instance), _first_outputs(db, instance, most)))
     if row is None:
         raise Unknown("instance", instance)
     return record_of(database, row), [value for (value,) in sent]
 
 
-def list_instances(database: Database, wanted: Filter, limit: int, cursor: str | None) -> Page[InstanceRecord]:
-    """Return a page of instances, newest first."""
+def _first_outputs(database: Database, instance: UUID, most: int | None) -> tuple[list[Any], bool]:
+    return some(database, _SENT, (instance, FIRST_OUTPUTS), FIRST_OUTPUTS, most)
+
+
+def list_instances(
+    database: Database, wanted: Filter, limit: int, cursor: str | None, most: int | None = None
+) -> Page[InstanceRecord]:
+    """Return a page of instances, newest first; it ends early once they hold `most` characters."""
     before = decode_cursor(cursor, UUID)[0] if cursor else _LAST_ID
     sql, values = listing(wanted, before, limit + 1)
-    found = [record_of(database, row) for row in read(database, lambda db: rows(db, sql, *values))]
-    more = len(found) > limit
-    return Page(found[:limit], encode_cursor(found[limit - 1].id) if more else None)
+    rows_of_page, more = read(database, lambda db: some(db, sql, values, limit, most))
+    found = [record_of(database, row) for row in rows_of_page]
+    return Page(found, encode_cursor(found[-1].id) if more else None)
 
 
 def listing(wanted: Filter, before: UUID, limit: int) -> tuple[str, list[Any]]:
@@ -114,26 +120,36 @@ def _by_tag(wanted: Filter, bounds: list[UUID], limit: int) -> tuple[str, list[A
     return sql, [wanted.tag, *bounds, *given, *wanted.states, limit]
 
 
-def list_outputs(database: Database, instance: UUID, limit: int, cursor: str | None) -> Page[OutputRecord]:
-    """Return a page of what an instance sent, in order."""
-    return _page(database, instance, outputs_after, limit, cursor)
+def list_outputs(
+    database: Database, instance: UUID, limit: int, cursor: str | None, most: int | None = None
+) -> Page[OutputRecord]:
+    """Return a page of what an instance sent, in order; it ends early once that is `most` characters."""
+    return _page(database, instance, outputs_after, limit, cursor, most)
 
 
-def list_log(database: Database, instance: UUID, limit: int, cursor: str | None) -> Page[LogRecord]:
-    """Return a page of what an instance logged, in order."""
-    return _page(database, instance, log_after, limit, cursor)
+def list_log(
+    database: Database, instance: UUID, limit: int, cursor: str | None, most: int | None = None
+) -> Page[LogRecord]:
+    """Return a page of what an instance logged, in order; it ends early once that is `most` characters."""
+    return _page(database, instance, log_after, limit, cursor, most)
 
 
-def outputs_after(database: Database, instance: UUID, after: int, limit: int) -> list[OutputRecord]:
-    """Return what an instance sent after a seq, in order."""
+def outputs_after(
+    database: Database, instance: UUID, after: int, limit: int, most: int | None = None
+) -> tuple[list[OutputRecord], bool]:
+    """Return what an instance sent after a seq, in order, and whether there is more of it."""
     sql = "SELECT seq, at, value FROM output WHERE instance = ? AND seq > ? ORDER BY seq LIMIT ?"
-    return [OutputRecord(*row) for row in read(database, lambda db: rows(db, sql, instance, after, limit))]
+    found, more = read(database, lambda db: some(db, sql, (instance, after, limit + 1), limit, most))
+    return [OutputRecord(*row) for row in found], more
 
 
-def log_after(database: Database, instance: UUID, after: int, limit: int) -> list[LogRecord]:
-    """Return what an instance logged after a seq, in order."""
+def log_after(
+    database: Database, instance: UUID, after: int, limit: int, most: int | None = None
+) -> tuple[list[LogRecord], bool]:
+    """Return what an instance logged after a seq, in order, and whether there is more of it."""
     sql = "SELECT seq, at, level, text, fields FROM log WHERE instance = ? AND seq > ? ORDER BY seq LIMIT ?"
-    return [LogRecord(*row) for row in read(database, lambda db: rows(db, sql, instance, after, limit))]
+    found, more = read(database, lambda db: some(db, sql, (instance, after, limit + 1), limit, most))
+    return [LogRecord(*row) for row in found], more
 
 
 def seq_after(cursor: str | None) -> int:
@@ -141,12 +157,13 @@ def seq_after(cursor: str | None) -> int:
     return decode_cursor(cursor, int)[0] if cursor else -1
 
 
-def _page(database: Database, instance: UUID, query: Any, limit: int, cursor: str | None) -> Page[Any]:
-    found = query(database, instance, seq_after(cursor), limit + 1)
+def _page(
+    database: Database, instance: UUID, query: Any, limit: int, cursor: str | None, most: int | None
+) -> Page[Any]:
+    found, more = query(database, instance, seq_after(cursor), limit, most)
     if not found:
         get_instance(database, instance)  # nothing said, or nobody there?
-    more = len(found) > limit
-    return Page(found[:limit], encode_cursor(found[limit - 1].seq) if more else None)
+    return Page(found, encode_cursor(found[-1].seq) if more else None)
 
 
 def unfinished(database: Database) -> list[UUID]:

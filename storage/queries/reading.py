@@ -1,7 +1,8 @@
 """How every query reads: a short session of its own, plain rows out, pages by key rather than by offset."""
 
 import base64
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import closing
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -33,6 +34,24 @@ def rows(database: Database, sql: str, *values: Any) -> list[Any]:
     """
     cursor = database.db._exec_sql(database.dialect.marked(sql), values)
     return list(cursor.fetchall())
+
+
+def some(
+    database: Database, sql: str, values: Sequence[Any], limit: int, most: int | None = None
+) -> tuple[list[Any], bool]:
+    """Return the first `limit` rows of a SELECT, fewer if these hold `most` characters, and whether there are more.
+
+    The SELECT must give one row more than `limit` where there is one. At least one row is returned.
+    """
+    found: list[Any] = []
+    size = 0
+    with closing(database.db._exec_sql(database.dialect.marked(sql), tuple(values))) as cursor:
+        for row in cursor:
+            if len(found) == limit or (most is not None and size >= most):
+                return found, True
+            found.append(row)
+            size += sum(len(value) for value in row if isinstance(value, str))
+    return found, False
 
 
 def one(database: Database, sql: str, *values: Any) -> Any:

@@ -12,7 +12,7 @@ from callsheet.definition import Definition
 from callsheet.errors import Unknown
 from callsheet.timetable import next_due
 from storage.database import Database
-from storage.queries.reading import decode_cursor, encode_cursor, one, read, rows
+from storage.queries.reading import decode_cursor, encode_cursor, one, read, rows, some
 from storage.records import Page, ScheduleRecord
 from storage.triggers import load_trigger
 
@@ -21,6 +21,7 @@ _COLUMNS = (
     "version, created_at, updated_at, last_due, next_due, next_fire, starts_at, ends_at, max_runs, run_on_create, "
     "keep_for, keep_last, run_count, skips, state_errors"
 )
+_WITHOUT_INPUT = _COLUMNS.replace(" input,", " 'null',")  # which may be large
 STANDING = ("active", "blocked", "finished", "paused")  # every state but deleted
 
 
@@ -122,15 +123,22 @@ def get_schedule(database: Database, slug: str) -> ScheduleRecord:
 
 
 def list_schedules(
-    database: Database, *, task: str | None, state: str | None, tag: str | None, limit: int, cursor: str | None
+    database: Database,
+    *,
+    task: str | None,
+    state: str | None,
+    tag: str | None,
+    limit: int,
+    cursor: str | None,
+    most: int | None = None,
 ) -> Page[ScheduleRecord]:
-    """Return a page of schedules by id."""
+    """Return a page of schedules by id; it ends early once they hold `most` characters."""
     after = decode_cursor(cursor, str)[0] if cursor else ""
     states = [state] if state else list(STANDING)
     sql, values = _listing(task, states, tag, after, limit + 1)
-    found = [record_of(_Row(*row)) for row in read(database, lambda db: rows(db, sql, *values))]
-    more = len(found) > limit
-    return Page(found[:limit], encode_cursor(found[limit - 1].id) if more else None)
+    rows_of_page, more = read(database, lambda db: some(db, sql, values, limit, most))
+    found = [record_of(_Row(*row)) for row in rows_of_page]
+    return Page(found, encode_cursor(found[-1].id) if more else None)
 
 
 def _listing(task: str | None, states: list[str], tag: str | None, after: str, limit: int) -> tuple[str, list[Any]]:
@@ -176,7 +184,7 @@ def upcoming_of_all(database: Database, limit: int, until: int | None) -> list[C
     Only the schedules with the `limit` soonest next due times can be among them.
     """
     sql = (
-        f"SELECT {_COLUMNS} FROM schedule WHERE next_due IS NOT NULL AND state <> 'blocked' "
+        f"SELECT {_WITHOUT_INPUT} FROM schedule WHERE next_due IS NOT NULL AND state <> 'blocked' "
         "ORDER BY next_due, id LIMIT ?"
     )
     found = [record_of(_Row(*row)) for row in read(database, lambda db: rows(db, sql, limit))]
