@@ -11,6 +11,8 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import aclosing, contextmanager, suppress
 from functools import cache, partial
 from ipaddress import ip_address
+from math import inf
+from typing import Any
 
 import httpcore2
 import httpx2
@@ -21,6 +23,11 @@ from callsheet.errors import CallsheetError
 
 _CONNECT_SECONDS = 10.0  # for one of several addresses, so that a dead one leaves time for the next
 _LOOKUPS = 16
+_MOST_HEAD = 128 * 1024  # bytes of an answer until its head is there, interim answers included
+_SIP = 4096  # bytes of them that are read at a time: each may hold a hundred interim answers
+_MOST_CRUMBS = 10_000  # pieces of a body, if they are smaller than _CRUMB bytes on the average
+_CRUMB = 16
+_BREATH = 64  # pieces between two breaths of the event loop
 _PORTS = {"http": 80, "https": 443}
 
 Resolve = Callable[[str, int], Awaitable[list[Address]]]
@@ -126,14 +133,54 @@ def in_words(host: str) -> Iterator[None]:
         raise BadAnswer(f"{host} did not answer in proper HTTP: {plain(error)}.") from error
 
 
-async def read_away(response: httpcore2.Response, most: int) -> None:
-    """Read the body of an answer that nobody needs, as far as `most` bytes."""
-    read = 0
+class Sipped(httpcore2.AsyncNetworkStream):
+    """A connection of which little is read at a time, and not for ever, until the head of the answer is there.
+
+    What is read at once is taken apart at once, and a server may send interim answers without end.
+    """
+
+    def __init__(self, stream: httpcore2.AsyncNetworkStream) -> None:
+        self._stream = stream
+        self._left: float = _MOST_HEAD
+
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109 - as its base has it
+        """Read some bytes."""
+        if self._left <= 0:
+            raise httpcore2.RemoteProtocolError("the head does not end")
+        data = await self._stream.read(max_bytes if self._left == inf else min(max_bytes, _SIP), timeout)
+        self._left -= len(data)
+        return data
+
+    async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109 - likewise
+        """Write bytes."""
+        await self._stream.write(buffer, timeout)
+
+    async def aclose(self) -> None:
+        """Close the connection."""
+        await self._stream.aclose()
+
+    def get_extra_info(self, info: str) -> Any:
+        """Tell something about the connection."""
+        return self._stream.get_extra_info(info)
+
+    def drink(self) -> None:
+        """Read as it comes from now on: the head is there."""
+        self._left = inf
+
+
+async def read_away(response: httpcore2.Response, stream: Sipped, most: int) -> None:
+    """Read the body of an answer that nobody needs, as far as `most` bytes; BadAnswer if it comes in crumbs."""
+    stream.drink()
+    read = pieces = 0
     async with aclosing(response.aiter_stream()) as chunks:
         async for chunk in chunks:
-            read += len(chunk)
+            read, pieces = read + len(chunk), pieces + 1
             if read >= most:
                 break
+            if pieces > _MOST_CRUMBS and read < pieces * _CRUMB:
+                raise BadAnswer("The answer comes in crumbs: its chunks hold next to nothing.")
+            if pieces % _BREATH == 0:
+                await trio.lowlevel.checkpoint()
 
 
 def _root(error: BaseException) -> BaseException:

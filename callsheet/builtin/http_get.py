@@ -21,6 +21,7 @@ from callsheet.builtin.addresses import AddressRefused
 from callsheet.builtin.dialling import (
     BadAnswer,
     Resolve,
+    Sipped,
     TooSlow,
     dial,
     dialable,
@@ -107,12 +108,13 @@ async def _hop(url: httpx2.URL, resolve: Resolve, tls: ssl.SSLContext | None) ->
     async with aclosing(await dial(host, port_of(url), resolve)) as stream:
         if url.scheme == "https":
             stream = await stream.start_tls(tls or trusted(), host.removesuffix("."))
-        connection = httpcore2.AsyncHTTP11Connection(target.origin, stream)
+        sipped = Sipped(stream)
+        connection = httpcore2.AsyncHTTP11Connection(target.origin, sipped)
         headers = [(b"Host", url.netloc), *_HEADERS]
         async with connection.stream("GET", target, headers=headers) as response:
             location = _location(response)
             if location is None:
-                await read_away(response, MOST_BYTES)
+                await read_away(response, sipped, MOST_BYTES)
             return response.status, location
 
 

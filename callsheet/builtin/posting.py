@@ -10,7 +10,18 @@ import trio
 
 from callsheet import __version__
 from callsheet.builtin.addresses import AddressRefused, check
-from callsheet.builtin.dialling import Resolve, TooSlow, dial, dialable, in_words, port_of, read_away, resolve, trusted
+from callsheet.builtin.dialling import (
+    Resolve,
+    Sipped,
+    TooSlow,
+    dial,
+    dialable,
+    in_words,
+    port_of,
+    read_away,
+    resolve,
+    trusted,
+)
 
 MOST_BYTES = 64 * 1024  # of an answer that are read
 MOST_URL = 2048
@@ -68,8 +79,9 @@ async def _exchange(
     async with aclosing(await dial(host, port_of(url), resolve)) as stream:
         if url.scheme == "https":
             stream = await stream.start_tls(tls or trusted(), host.removesuffix("."))
-        connection = httpcore2.AsyncHTTP11Connection(target.origin, stream)
+        sipped = Sipped(stream)
+        connection = httpcore2.AsyncHTTP11Connection(target.origin, sipped)
         async with connection.stream("POST", target, headers=sent, content=body) as response:
-            await read_away(response, MOST_BYTES)
+            await read_away(response, sipped, MOST_BYTES)
             status: int = response.status
             return status
