@@ -1,9 +1,7 @@
 """The EventBus: one queue for all changes, one transaction per batch, facts told only after the commit."""
 
 import logging
-from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any
 
 import trio
@@ -27,9 +25,6 @@ log = logging.getLogger("callsheet.bus")
 Listener = Callable[[tuple[Fact, ...]], None]
 
 MAX_BATCH = 4000  # rows or so in one transaction: large batches are cheap, endless ones would starve the readers
-LINGER = 0.002  # seconds that reports wait for company in a rush
-CROWD = 200  # reports that are company enough
-MANY, WHILE = 8, 0.04  # a rush: so many transactions within so many seconds
 MOST_KEPT = 100_000  # reports kept while the database does not answer; then the queue fills, and its senders wait
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 1.0  # seconds between two tries while the database does not answer
 _PLANNING = frozenset((ScheduleChanged, InstanceQueued))  # facts after which something may be due sooner
@@ -40,21 +35,6 @@ class Health:
     """What the door of the service may know about the bus: the error that storage gives at present, if any."""
 
     storage: CallsheetError | None = None
-
-
-@define
-class Rush:
-    """Whether transactions follow each other so closely that it pays to let some of them wait."""
-
-    _times: deque[float] = field(factory=lambda: deque(maxlen=MANY))
-
-    def is_on(self, now: float) -> bool:
-        """Tell whether there were many of late."""
-        return len(self._times) == MANY and now - self._times[0] < WHILE
-
-    def note(self, now: float) -> None:
-        """Note that one begins."""
-        self._times.append(now)
 
 
 @define
@@ -72,7 +52,6 @@ class Bus:
     listeners: list[Listener] = field(factory=list)
     watchers: tuple[trio.MemorySendChannel[Nudge], ...] = ()  # who reads new events from the database
     followed: Followed = field(factory=Followed)
-    rush: Rush | None = None  # None: reports never wait
 
 
 async def bus(ends: Bus) -> None:
@@ -86,8 +65,6 @@ async def bus(ends: Bus) -> None:
     pause = FIRST_PAUSE
     try:
         while (batch := await _gather(ends.inbox, kept, pause)) is not None:
-            if ends.rush is not None and not kept:
-                await _wait_for_company(ends.inbox, batch, ends.rush)
             kept = await _commit(ends, batch) if batch else []
             pause = min(pause * 2, LONGEST_PAUSE) if kept else FIRST_PAUSE
     finally:
@@ -112,18 +89,6 @@ async def _gather(inbox: trio.MemoryReceiveChannel[Order], kept: list[Order], pa
             break
         weight += batch[-1].command.weight
     return batch
-
-
-async def _wait_for_company(inbox: trio.MemoryReceiveChannel[Order], batch: list[Order], rush: Rush) -> None:
-    """Let reports alone wait for what comes next: a claim that came a moment later would have to wait for their commit.
-
-    Nobody waits for the answer to a report, and what somebody does wait for ends the waiting.
-    """
-    if rush.is_on(trio.current_time()):
-        with trio.move_on_after(LINGER), suppress(trio.EndOfChannel):
-            while len(batch) < CROWD and all(one.reply_to is None for one in batch[-1:]):
-                batch.append(await inbox.receive())
-    rush.note(trio.current_time())
 
 
 async def _commit(ends: Bus, batch: list[Order]) -> list[Order]:
