@@ -123,10 +123,6 @@ class RefusedToStart(CallsheetError):
     kind = "refused-to-start"
 
 
-class NotYet(RefusedToStart):
-    """What stands in the way may be over soon: the process exits with 70, so that it is started again."""
-
-
 class GaveUp(CallsheetError):
     """A part of the engine failed for good: the process exits with 70."""
 

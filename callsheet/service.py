@@ -19,7 +19,7 @@ from callsheet.builtin import addresses
 from callsheet.capture import captured
 from callsheet.clock import WallClock
 from callsheet.console import Console, Opening, unblocked
-from callsheet.errors import GaveUp, NotYet, RefusedToStart
+from callsheet.errors import GaveUp, RefusedToStart
 from callsheet.forks import close_in_children
 from callsheet.logs import told
 from callsheet.node import Node, open_node, report_block
@@ -68,7 +68,7 @@ def serve(settings: Settings) -> int:
             with captured():
                 trio.run(_serve, settings, console, tracing)
         except* RefusedToStart as group:
-            code = _complain(console, group, GAVE_UP if group.subgroup(NotYet) else REFUSED)
+            code = _complain(console, group, REFUSED)
         except* KeyboardInterrupt:
             code = STOPPED  # before the engine was up: there was nothing to drain
         except* GaveUp as group:

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit, urlunsplit
 import psycopg2
 import psycopg2.extras
 
-from callsheet.errors import NotYet, RefusedToStart
+from callsheet.errors import RefusedToStart
 from storage.migrate import migrate, migrations, run_statements
 from storage.sqlite_file import Held
 
@@ -43,8 +43,7 @@ class DatabaseLock:
             self._connection = psycopg2.connect(url, **OPTIONS)
         except psycopg2.Error as error:
             reason = " ".join(str(error).split())
-            refusal = NotYet if isinstance(error, psycopg2.OperationalError) else RefusedToStart
-            raise refusal(f"Cannot reach the database {shown(url)}: {reason}") from None
+            raise RefusedToStart(f"Cannot reach the database {shown(url)}: {reason}") from None
         self._connection.autocommit = True
         cursor = self._connection.cursor()
         if not _locked(cursor):

@@ -20,7 +20,7 @@ from attrs import define, field, frozen
 
 from callsheet.cli import main
 
-PATIENCE = 20.0  # seconds after which a wait has failed; no wait that succeeds takes as long
+PATIENCE = 60.0  # seconds until something must have come about: busy machines take their time
 HEAD = """
 import logging, os, threading, time
 import trio

@@ -235,18 +235,6 @@ def test_a_second_process_on_the_same_postgresql_is_refused(launch: Any, postgre
     assert_one_sentence(said, f"process {first.process.pid}", "since 20")
 
 
-def test_a_postgresql_that_is_not_there_yet_is_worth_another_start(launch: Any) -> None:
-    code, said = launch.refused("--database", "postgresql://callsheet@127.0.0.1:1/callsheet")
-    assert code == 70
-    assert_one_sentence(said, "Cannot reach the database postgresql://callsheet@127.0.0.1:1/callsheet")
-
-
-def test_a_postgresql_that_is_named_wrongly_is_refused(launch: Any) -> None:
-    code, said = launch.refused("--database", "postgresql://callsheet@localhost/callsheet?sslmod=require")
-    assert code == 78
-    assert "sslmod" in said
-
-
 def test_a_folder_that_cannot_be_written_is_refused(launch: Any, mounted: Any) -> None:
     folder = mounted("ro,size=1m")
     code, said = launch.refused("--database", f"sqlite:///{folder}/callsheet.db")
