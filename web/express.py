@@ -87,9 +87,11 @@ class Express:
 
     async def _start(self, scope: HTTPScope, headers: dict[bytes, bytes], came: "Came") -> Told | None:
         caller = self._caller(scope, headers, START)
-        body = None if caller is None else await came.whole()
+        if caller is None or not self._gate.welcomes(caller, _address_of(scope)):
+            return None
+        body = await came.whole()
         wanted = None if body is None else self._wanted(body)
-        if caller is None or wanted is None:
+        if wanted is None:
             return None
         return await self._within_pace(scope, caller, START, partial(self._started, wanted, caller))
 
@@ -108,8 +110,7 @@ class Express:
     ) -> Told | None:
         """Answer, and count it; what was started has no other way to take any more."""
         began = time.perf_counter()
-        client = scope["client"]
-        quota = self._gate.pace_of(caller, client[0] if client else "?")
+        quota = self._gate.pace_of(caller, _address_of(scope))
         if quota is not None and not quota.welcome:
             return None
         request_id = uuid4().hex
@@ -164,6 +165,10 @@ class Came:
     async def again(self) -> ASGIReceiveEvent:
         """Return the next message, first of all those that came already."""
         return self._messages.popleft() if self._messages else await self._receive()
+
+
+def _address_of(scope: HTTPScope) -> str:
+    return scope["client"][0] if scope["client"] else "?"
 
 
 def _headers_of(told: Told) -> list[tuple[bytes, bytes]]:

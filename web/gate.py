@@ -96,9 +96,11 @@ class Gate:
 
     def pace_of(self, caller: Caller, address: str) -> Quota | None:
         """Take one request from what is left to a caller; None when there is no limit."""
-        if self.pace is None:
-            return None
-        return self.pace.take(address if caller is KEYLESS else str(caller.token or caller.name), self.ticks())
+        return None if self.pace is None else self.pace.take(_who(caller, address), self.ticks())
+
+    def welcomes(self, caller: Caller, address: str) -> bool:
+        """Tell whether a request of a caller would be within its pace, and take none."""
+        return self.pace is None or self.pace.look(_who(caller, address), self.ticks()).welcome
 
     def left(self, quota: Quota | None) -> dict[str, str]:
         """Return the headers that say what is left to the caller."""
@@ -137,6 +139,10 @@ def caller_at_hand() -> Caller:
     """Return who sent the request at hand."""
     caller: Caller = g.get("caller", KEYLESS)
     return caller
+
+
+def _who(caller: Caller, address: str) -> str:
+    return address if caller is KEYLESS else str(caller.token or caller.name)
 
 
 def _address() -> str:

@@ -18,7 +18,7 @@ from web.replies import Reply, reply
 
 MAX_BATCH = 10_000
 MAX_ERRORS = 100  # of one batch that are told
-BREATH = 500  # items between two breaths of the event loop
+BREATH = 100  # items between two breaths of the event loop
 
 _PLAIN = {"task", "input"}
 

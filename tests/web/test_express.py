@@ -10,6 +10,7 @@ import trio
 
 from callsheet.errors import Unavailable
 from callsheet.tokens import KEYLESS
+from web import express
 from web.express import LARGEST
 from web.gate import Gate
 from web.keyring import Keyring
@@ -205,3 +206,14 @@ async def test_a_body_in_pieces_is_taken_whole(api):
             answer += part
 
     assert answer.startswith(b"HTTP/1.1 202 ")
+
+
+async def test_who_asks_too_often_is_told_before_a_byte_of_the_body_is_read(serving, sqlite_url, monkeypatch):
+    monkeypatch.setattr(express, "PATIENCE", 60)  # the short way would wait for the body
+    head = (
+        "POST /v1/instances HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n"
+    )
+    async with serving(sqlite_url, gate=Gate(pace=Pace(0.001, 1))) as api:
+        assert (await api.get("/v1/tasks")).status_code == 200
+        with trio.fail_after(20):
+            assert (await api.send_raw(f"{head}Content-Length: 9\r\n\r\n".encode())).startswith(b"HTTP/1.1 429 ")
