@@ -54,7 +54,7 @@ class Limits:
     """For the next request to begin, from the moment the last answer was sent."""
     head_timeout: float = 10
     """For the whole head of a request, from its first byte."""
-    write_timeout: float = 10
+    write_timeout: float = 8
     """For the client to take the next 64 KiB of an answer."""
     linger: float = 1
     """For the client to hang up after a last answer, so that it can read it."""
