@@ -332,4 +332,4 @@ async def test_ten_thousand_sleepers_are_cancelled_and_the_loop_still_breathes(r
         await ask(play.engine.tipman, WhenIdle)
         nursery.cancel_scope.cancel()
         assert play.outcomes() == ["cancelled"] * 10_000
-    assert longest < 0.75
+    assert longest < 3.0  # seconds; about 0.1 when nobody else is at work
