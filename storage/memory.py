@@ -1,5 +1,6 @@
 """A database in memory, for virtual time: as fast as SQLite gets, and gone with its thread's connection."""
 
+from functools import partial
 from typing import Any
 
 from pony import orm
@@ -13,7 +14,7 @@ _URL = "sqlite:///:memory:"
 
 
 def open_in_memory(now: int) -> Database:
-    """Open an empty database that belongs to this thread alone: only here can it be read and written."""
+    """Open an empty database that belongs to this thread alone: only here can it be read, written and released."""
     db = orm.Database()
     entities = define(db)
     db.on_connect(_set_up, provider="sqlite")
@@ -21,7 +22,12 @@ def open_in_memory(now: int) -> Database:
     with orm.db_session:
         migrate(db.get_connection().cursor(), "?", migrations("sqlite"), now, run_statements)
     db.generate_mapping(create_tables=False, check_tables=False)
-    return Database(_URL, db, entities, SQLite(), lambda: None)
+    return Database(_URL, db, entities, SQLite(), partial(_close, db))
+
+
+def _close(db: Any) -> None:
+    """Close the connection itself: Pony keeps that of a database in memory whatever happens."""
+    db.provider.pool.con.close()
 
 
 def _set_up(_: Any, connection: Any) -> None:

@@ -64,6 +64,7 @@ class VirtualEngine:
 
     async def _open(self, start: int, seed: int, max_running: int | None) -> VirtualNode:
         node = VirtualNode.make(self._tasks, start, seed, max_running)
+        self._loop.at_end(node.database.release)
         await node.boot(self._loop.nursery)
         return node
 

@@ -65,6 +65,7 @@ class Loop:
         self._started: Future[Ground] = Future()
         self._pending: Future[Any] = self._started  # what the caller waits for
         self._one_at_a_time = threading.Lock()
+        self._last = ExitStack()
         self._thread = threading.Thread(target=self._run, name="callsheet-virtual", daemon=True)
         self._thread.start()
         self._ground = self._started.result()
@@ -78,11 +79,19 @@ class Loop:
                 self._pending.set_exception(error)
 
     async def _main(self) -> None:
+        with self._last:
+            await self._hold()
+
+    async def _hold(self) -> None:
         limiter = thread_limiter()
         self.clock.busy = lambda: limiter.borrowed_tokens > 0  # bodies in threads take no virtual time
         async with trio.open_nursery() as nursery:
             self._started.set_result(Ground(trio.lowlevel.current_trio_token(), nursery))
             await trio.sleep(inf)
+
+    def at_end(self, function: Callable[[], object]) -> None:
+        """Have something done in the thread once all that ran in it is over."""
+        self._last.callback(function)
 
     @property
     def nursery(self) -> trio.Nursery:

@@ -66,9 +66,15 @@ def _calm_collector() -> Iterator[None]:
 async def _simulate(plan: Plan, clock: JumpingClock) -> Part:
     fates = Fates(plan.seed, plan.schedules)
     tasks = Registry(stand_in(policy, fates) for policy in plan.tasks)
-    node = VirtualNode.make(
-        tasks, plan.start - 1, plan.seed, plan.max_running
-    )  # what is due at the start is part of it
+    start = plan.start - 1  # what is due at the start is part of it
+    node = VirtualNode.make(tasks, start, plan.seed, plan.max_running)
+    try:
+        return await _play(node, plan, clock)
+    finally:
+        node.database.release()
+
+
+async def _play(node: VirtualNode, plan: Plan, clock: JumpingClock) -> Part:
     tally = Tally(node.clock, {planned.id: Line() for planned in plan.schedules})
     async with trio.open_nursery() as nursery:
         await node.boot(nursery)
