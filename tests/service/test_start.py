@@ -170,7 +170,6 @@ def assert_one_sentence(said: str, *parts: str) -> None:
         (["--drain", "soon"], {}, ["--drain", "CALLSHEET_DRAIN", "'soon'"]),
         (["--http-allow", "everything"], {}, ["--http-allow", "'everything'"]),
         (["--database", "mysql://x"], {}, ["sqlite:///PATH", "'mysql://x'"]),
-        (["--database", "postgresql://me:secret@127.0.0.1:1/x"], {}, ["postgresql://me@127.0.0.1:1/x"]),
         (["--database", "sqlite:///."], {}, ["is a folder"]),
         (["--database", "sqlite:////dev/null/x.db"], {}, ["/dev/null"]),
         (["--tasks", "nowhere.py"], {}, ["nowhere.py", "no such file"]),
@@ -186,7 +185,6 @@ def test_a_wrong_setting_is_refused_in_one_sentence(
     code, said = launch.refused(*flags, environment=environment)
     assert code == 78
     assert_one_sentence(said, *parts)
-    assert "secret" not in said
 
 
 def test_an_unknown_flag_is_refused_with_the_usage(launch: Any) -> None:
@@ -236,9 +234,10 @@ def test_a_second_process_on_the_same_postgresql_is_refused(launch: Any, postgre
 
 
 def test_a_postgresql_that_is_not_there_yet_is_worth_another_start(launch: Any) -> None:
-    code, said = launch.refused("--database", "postgresql://callsheet@127.0.0.1:1/callsheet")
+    code, said = launch.refused("--database", "postgresql://me:secret@127.0.0.1:1/x")
     assert code == 70
-    assert_one_sentence(said, "Cannot reach the database postgresql://callsheet@127.0.0.1:1/callsheet")
+    assert_one_sentence(said, "Cannot reach the database postgresql://me@127.0.0.1:1/x")
+    assert "secret" not in said
 
 
 def test_a_postgresql_that_is_named_wrongly_is_refused(launch: Any) -> None:
