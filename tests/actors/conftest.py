@@ -187,10 +187,16 @@ class Stage:
 
     url: str
     clock: Clock
+    opened: list[Database] = field(factory=list)
 
     def with_clock(self, make: Callable[[int], Clock]) -> "Stage":
         """Return the same stage with another clock, made for START."""
-        return Stage(self.url, make(START))
+        return Stage(self.url, make(START), self.opened)
+
+    def close(self) -> None:
+        """Close what tests have read with when the play was over."""
+        for database in self.opened:
+            database.db.disconnect()
 
     @asynccontextmanager
     async def play(
@@ -204,7 +210,8 @@ class Stage:
         """Boot an engine; it is stopped in a hurry at the end, unless the test has ended it before."""
         known, clock, ids = Registry(tasks), self.clock, IdMaker()
         database = open_database(self.url, clock.now())
-        with captured(), closing(database):
+        self.opened.append(database)
+        async with _closed_everywhere(database, door):
             journal = Journal(database, this_node("n1", ids.make(clock.now())), known, clock, ids)
             journal.register()
             async with trio.open_nursery() as nursery:
@@ -221,6 +228,19 @@ class Stage:
                 running.hurry.set()
 
 
+@asynccontextmanager
+async def _closed_everywhere(database: Database, door: Door | None) -> AsyncIterator[None]:
+    """Close a database in the end, in this thread and in those of the door."""
+    with captured(), closing(database):
+        try:
+            yield
+        finally:
+            if isinstance(door, ThreadDoor):
+                with trio.CancelScope(shield=True):
+                    await door.write(database.db.disconnect)
+                    await door.read(database.db.disconnect)
+
+
 @pytest.fixture
 def quick_folder() -> Iterator[Path]:
     """Return a folder in memory where there is one: these tests are about the engine, not about the disk."""
@@ -231,15 +251,17 @@ def quick_folder() -> Iterator[Path]:
 
 
 @pytest.fixture
-def stage(quick_folder: Path) -> Stage:
+def stage(quick_folder: Path) -> Iterator[Stage]:
     """Return a stage in virtual time; ask for `autojump_clock` as well."""
-    return Stage(f"sqlite:///{quick_folder / 'callsheet.db'}", VirtualClock(START))
+    with closing(Stage(f"sqlite:///{quick_folder / 'callsheet.db'}", VirtualClock(START))) as stage:
+        yield stage
 
 
 @pytest.fixture
-def real_stage(quick_folder: Path) -> Stage:
+def real_stage(quick_folder: Path) -> Iterator[Stage]:
     """Return a stage in real time, for what is about threads."""
-    return Stage(f"sqlite:///{quick_folder / 'callsheet.db'}", WallClock())
+    with closing(Stage(f"sqlite:///{quick_folder / 'callsheet.db'}", WallClock())) as stage:
+        yield stage
 
 
 @pytest.fixture

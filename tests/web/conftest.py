@@ -251,7 +251,7 @@ async def service(url, limits=LIMITS, rules=RULES, gate=None, extend=None, traci
             await door.write(database.db.disconnect)
             await door.read(database.db.disconnect)
         door.close()
-        database.release()
+        database.close()  # what the test itself has read with
 
 
 CONTRACT = {"response": [keep_the_contract]}  # every answer that any of these tests gets

@@ -64,6 +64,7 @@ def test_nothing_but_a_refusal_comes_of_what_looks_like_json(text):
         ('{"a": 1}'.encode("utf-16"), "Not UTF-8 at byte 0."),
         (b'{"a": 1}\n{}', "Extra data at line 2, column 1."),
         (b'{"a": 1,}', TRAILING_COMMA),
+        (b'{"a": 1 "b"}', "Expecting ',' delimiter at line 1, column 9."),
         (b"{'a': 1}", "Expecting property name enclosed in double quotes at line 1, column 2."),
         (b'"abc', "Unterminated string starting at line 1, column 1."),
         (b'"a\nb"', "Invalid control character at line 1, column 3."),
