@@ -2,37 +2,20 @@
 
 from typing import Any
 
-import trio
-
 from callsheet import models
 from callsheet.definition import Definition, check_slug, define
 from callsheet.errors import FieldError, Invalid
 from web.replies import Reply, reply
 from web.representations import schedule_uri
-from web.starts import BREATH, MAX_BATCH, MAX_ERRORS, Tasks
+from web.starts import Tasks, read_batch
 
 New = tuple[str | None, Definition]
 
 
 async def read_schedules(tasks: Tasks, items: Any, now: int) -> tuple[New, ...]:
-    """Check the items of a batch; Invalid lists what is wrong with any of them, by `/items/N`."""
-    if not isinstance(items, list) or not 1 <= len(items) <= MAX_BATCH:
-        raise Invalid(FieldError("/items", f"must be a list of 1 to {MAX_BATCH} items"))
-    errors: list[FieldError] = []
-    found: list[New] = []
+    """Check the schedules of a batch."""
     seen: set[str] = set()
-    for index, item in enumerate(items):
-        try:
-            found.append(_read(tasks, item, now, seen))
-        except Invalid as error:
-            errors.extend(error.under(f"/items/{index}").errors)
-        if len(errors) > MAX_ERRORS:
-            break
-        if index % BREATH == BREATH - 1:
-            await trio.lowlevel.checkpoint()
-    if errors:
-        raise Invalid(*errors[:MAX_ERRORS])
-    return tuple(found)
+    return await read_batch(items, lambda item: _read(tasks, item, now, seen))
 
 
 def _read(tasks: Tasks, item: Any, now: int, seen: set[str]) -> New:

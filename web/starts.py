@@ -1,7 +1,7 @@
 """The starts that a body asks for: one, or ten thousand, checked whole before anything is started."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 from uuid import UUID
 
 import trio
@@ -22,18 +22,20 @@ BREATH = 100  # items between two breaths of the event loop
 
 _PLAIN = {"task", "input"}
 
+T = TypeVar("T")
+
 Tasks = Mapping[str, Task[Any, Any]]
 
 
-async def read_starts(tasks: Tasks, items: Any) -> tuple[Start, ...]:
-    """Check the items of a batch; Invalid lists what is wrong with any of them, by `/items/N`."""
+async def read_batch(items: Any, read: Callable[[Any], T]) -> tuple[T, ...]:
+    """Read the items of a batch; Invalid lists what is wrong with any of them, by `/items/N`."""
     if not isinstance(items, list) or not 1 <= len(items) <= MAX_BATCH:
         raise Invalid(FieldError("/items", f"must be a list of 1 to {MAX_BATCH} items"))
     errors: list[FieldError] = []
-    found: list[Start] = []
+    found: list[T] = []
     for index, item in enumerate(items):
         try:
-            found.append(_plain(tasks, item) or read_start(tasks, item))
+            found.append(read(item))
         except Invalid as error:
             errors.extend(error.under(f"/items/{index}").errors)
         if len(errors) > MAX_ERRORS:
@@ -43,6 +45,11 @@ async def read_starts(tasks: Tasks, items: Any) -> tuple[Start, ...]:
     if errors:
         raise Invalid(*errors[:MAX_ERRORS])
     return tuple(found)
+
+
+async def read_starts(tasks: Tasks, items: Any) -> tuple[Start, ...]:
+    """Check the starts of a batch."""
+    return await read_batch(items, lambda item: _plain(tasks, item) or read_start(tasks, item))
 
 
 def _plain(tasks: Tasks, item: Any) -> Start | None:
