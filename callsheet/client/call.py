@@ -1,8 +1,9 @@
 """One request as a value, and how what people give becomes JSON. Nothing here does any I/O."""
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any, Generic, TypeVar
+from functools import cache
+from typing import Any, Generic, TypeVar, cast
 from urllib.parse import quote
 
 import msgspec
@@ -37,7 +38,7 @@ class Call(Generic[T]):
         """Decode a successful answer."""
         if self.answer is type(None):
             return None
-        return msgspec.json.decode(body, type=self.answer)
+        return decoder(self.answer).decode(body)
 
     def whole(self) -> "Call[T]":
         """Return the same call for a stream, which has no pages."""
@@ -67,7 +68,23 @@ def call(
     sent = {name: _text(value) for name, value in (query or {}).items() if value is not None}
     extra = dict(headers or {}) | ({} if if_match is None else {"If-Match": f'"{if_match}"'})
     data = None if body is None else encode(body)
+    decoder(answer)
     return Call(method, filled, answer, sent, data, extra, repeatable and if_match is None, creates)
+
+
+def decoder(kind: type[T]) -> msgspec.json.Decoder[T]:
+    """Return what decodes a type; made before anything is sent.
+
+    While msgspec looks into a type for the first time it drops whatever is raised when it hashes a part, the
+    KeyboardInterrupt of somebody who waits included.
+    """
+    made: msgspec.json.Decoder[T] = _decoder(cast("Hashable", kind))
+    return made
+
+
+@cache
+def _decoder(kind: Any) -> msgspec.json.Decoder[Any]:
+    return msgspec.json.Decoder(kind)
 
 
 def encode(body: Mapping[str, Any], *, with_null: bool = False) -> bytes:

@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 import msgspec
 from attrs import define, field, frozen
 
+from callsheet.client.call import decoder
 from callsheet.client.values import Event
 
 T = TypeVar("T")
@@ -73,6 +74,6 @@ def event_of(message: Message) -> Event:
 def item_of(message: Message, kind: type[T]) -> T | None:
     """Return the item of a list in a message; None for a message that says something about the stream itself."""
     try:
-        return msgspec.json.decode(message.data, type=kind)
+        return decoder(kind).decode(message.data)
     except msgspec.MsgspecError:
         return None

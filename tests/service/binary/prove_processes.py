@@ -56,6 +56,7 @@ def test_ctrl_c_ends_a_client_with_one_word(binary: Any) -> None:
     service = binary.serve(tasks=TASKS)
     terminal, code = on_a_terminal(binary, "task", "run", "sleep", "seconds=60", "--wait", "--url", service.url)
     binary.until(lambda: service.get("/v1/instances?state=running")["items"])
+    time.sleep(0.5)  # until the client, too, has heard that it runs
     terminal.press_ctrl_c()
     assert code() == 130
     assert re.fullmatch(r"\^CIt runs on; .* ends it\.\s+", terminal.text())
