@@ -37,11 +37,11 @@ class Sighting(Struct, frozen=True):
     progress: tuple[float, float | None, str] | None = None
 
 
-class WhereIs(Struct, frozen=True):
-    """Question: is this instance running here? None: it is not."""
+class WhereAre(Struct, frozen=True):
+    """Question: are these instances running here? None for one that is not."""
 
-    instance: UUID
-    reply_to: trio.MemorySendChannel[Sighting | None]
+    instances: tuple[UUID, ...]
+    reply_to: trio.MemorySendChannel[tuple[Sighting | None, ...]]
 
 
 class StackOf(Struct, frozen=True):
@@ -89,7 +89,7 @@ class InterruptAll(Struct, frozen=True):
     reason: str
 
 
-TipmanMessage = Told | WhereIs | StackOf | Census | RollCall | WhenIdle | InterruptAll
+TipmanMessage = Told | WhereAre | StackOf | Census | RollCall | WhenIdle | InterruptAll
 
 
 class Nudge(Struct, frozen=True):

@@ -29,7 +29,7 @@ from actors.messages import (
     TipmanMessage,
     Told,
     WhenIdle,
-    WhereIs,
+    WhereAre,
 )
 from callsheet.clock import Clock
 from callsheet.logs import told
@@ -86,8 +86,8 @@ async def _handle(own: Tipman, message: TipmanMessage, stage: trio.Nursery) -> N
     match message:
         case Told(facts):
             await _take_facts(own, facts, stage)
-        case WhereIs(instance, reply_to):
-            answer(reply_to, _sighting(own.directory.get(instance)))
+        case WhereAre(instances, reply_to):
+            answer(reply_to, tuple(_sighting(own.directory.get(instance)) for instance in instances))
         case StackOf(instance, reply_to):
             _tell_stack(own.directory.get(instance), reply_to, stage)
         case Census(reply_to):

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar, cast
+from uuid import UUID
 
 import trio
 from attrs import define, field, frozen
@@ -20,7 +21,9 @@ from storage.database import Database
 from storage.door import Door
 from storage.journal.commands import Command, IdempotencyKey, Kept, OnBehalf
 from web.gate import caller_at_hand
+from web.looks import Seen, looks_at
 from web.replies import KeyInFlight, Reply, idempotency_key
+from web.together import Together
 from web.traffic import Traffic
 from web.waiting_room import WaitingRoom
 
@@ -73,6 +76,12 @@ class Site:
     tracing: "Tracing | None" = None
     large: trio.CapacityLimiter = field(factory=lambda: trio.CapacityLimiter(LARGE_AT_A_TIME))  # bodies on their way
     answers: trio.CapacityLimiter = field(factory=lambda: trio.CapacityLimiter(LARGE_ANSWERS))  # large ones, likewise
+
+    looks: Together[UUID, Seen | None] = field(init=False)  # at single instances
+
+    @looks.default
+    def _looks(self) -> Together[UUID, Seen | None]:
+        return looks_at(self.engine, self.database, self.door)
 
     async def read(self, query: Callable[..., T], *args: Any, **options: Any) -> T:
         """Run a query; the first argument it gets is the database."""

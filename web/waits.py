@@ -7,13 +7,10 @@ from uuid import UUID
 
 from quart import Response, request
 
-from actors.inbox import ask
-from actors.messages import WhereIs
 from callsheet import models
 from callsheet.errors import Unknown
 from storage.queries import instances as queries
 from web import representations as show
-from web.asking import PAGE_BYTES
 from web.replies import Reply
 from web.site import Site, site
 
@@ -27,9 +24,10 @@ async def whole_instance(wanted: UUID) -> models.Instance:
 
 async def instance_as_seen(here: Site, wanted: UUID) -> models.Instance:
     """Return an instance with its first outputs, as the TIPMan and the database know it."""
-    seen = await ask(here.engine.tipman, partial(WhereIs, wanted))
-    record, sent = await here.read(queries.get_whole, wanted, most=PAGE_BYTES)
-    return show.instance_whole(record, sent, seen)
+    found = await here.looks.ask(wanted)
+    if found is None:
+        raise Unknown("instance", wanted)
+    return show.instance_whole(*found)
 
 
 async def finished(started: Reply) -> Response:

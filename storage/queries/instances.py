@@ -1,5 +1,6 @@
 """Instances as the database knows them: one, a page of them, and what they said."""
 
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
@@ -17,8 +18,11 @@ _COLUMNS = (
     "queued_at, started_at, finished_at, cancel_at, cancel_by, cancel_reason, stuck, error, waits_for"
 )
 _ONE = f"SELECT {_COLUMNS} FROM instance WHERE id = ?"
-_SENT = "SELECT value FROM output WHERE instance = ? ORDER BY seq LIMIT ?"
+_MANY = f"SELECT {_COLUMNS} FROM instance WHERE id IN ({{}})"
 FIRST_OUTPUTS = 50
+_SENT_BY_MANY = (  # an instance numbers what it sends from 0 on
+    f"SELECT instance, value FROM output WHERE instance IN ({{}}) AND seq < {FIRST_OUTPUTS} ORDER BY instance, seq"
+)
 _LAST_ID = UUID(int=(1 << 128) - 1)
 _FIRST_ID = UUID(int=0)
 
@@ -51,16 +55,37 @@ def get_instance(database: Database, instance: UUID) -> InstanceRecord:
     return record_of(database, row)
 
 
-def get_whole(database: Database, instance: UUID, most: int | None = None) -> tuple[InstanceRecord, list[str]]:
-    """Return an instance and the first values that it sent, as JSON text; fewer once they hold `most` characters."""
-    row, (sent, _) = read(database, lambda db: (one(db, _ONE, instance), _first_outputs(db, instance, most)))
+def get_whole(
+    database: Database, wanted: Sequence[UUID], most: int | None = None
+) -> list[tuple[InstanceRecord, list[str]] | None]:
+    """Return instances, each with the first values that it sent, as JSON text; None for one that is not there.
+
+    Those of all together hold about `most` characters: if there is more, only the first one is returned.
+    """
+    found = read(database, lambda db: _whole(db, wanted, most))
+    return found if found is not None else read(database, lambda db: [_one_whole(db, wanted[0], most)])
+
+
+def _whole(
+    database: Database, wanted: Sequence[UUID], most: int | None
+) -> list[tuple[InstanceRecord, list[str]] | None] | None:
+    marks = ", ".join("?" * len(wanted))
+    found, more = some(database, _MANY.format(marks), wanted, len(wanted), most)
+    sent, many = some(database, _SENT_BY_MANY.format(marks), wanted, len(wanted) * FIRST_OUTPUTS, most)
+    if more or many:
+        return None
+    records = {record.id: (record, list[str]()) for record in (record_of(database, row) for row in found)}
+    for instance, value in sent:
+        records[as_uuid(database, instance)][1].append(value)
+    return [records.get(instance) for instance in wanted]
+
+
+def _one_whole(database: Database, wanted: UUID, most: int | None) -> tuple[InstanceRecord, list[str]] | None:
+    row = one(database, _MANY.format("?"), wanted)
     if row is None:
-        raise Unknown("instance", instance)
-    return record_of(database, row), [value for (value,) in sent]
-
-
-def _first_outputs(database: Database, instance: UUID, most: int | None) -> tuple[list[Any], bool]:
-    return some(database, _SENT, (instance, FIRST_OUTPUTS), FIRST_OUTPUTS, most)
+        return None
+    sent, _ = some(database, _SENT_BY_MANY.format("?"), [wanted], FIRST_OUTPUTS, most)
+    return record_of(database, row), [value for _, value in sent]
 
 
 def list_instances(

@@ -19,7 +19,7 @@ from attrs import define, field
 from pony import orm
 
 from actors.inbox import ask, order
-from actors.messages import Sighting, StackOf, WhereIs
+from actors.messages import Sighting, StackOf, WhereAre
 from actors.supervisor import Engine, Rules, engine
 from callsheet.capture import captured
 from callsheet.clock import Clock, VirtualClock, WallClock
@@ -96,7 +96,8 @@ class Play:
 
     async def sighting(self, instance: UUID) -> Sighting | None:
         """Ask the TIPMan about an instance."""
-        return await ask(self.engine.tipman, lambda reply_to: WhereIs(instance, reply_to))
+        [found] = await ask(self.engine.tipman, lambda reply_to: WhereAre((instance,), reply_to))
+        return found
 
     async def stack(self, instance: UUID) -> list[str] | None:
         """Ask the TIPMan where an instance stands."""

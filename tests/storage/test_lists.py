@@ -187,7 +187,6 @@ def test_what_a_task_said_is_paged_in_order(bench):
     assert [(output.seq, output.value) for output in said] == [(n, str(n)) for n in range(25)]
     lines = pages(lambda limit, cursor: list_log(bench.database, run.id, limit, cursor), 25)
     assert [line.text for line in lines] == [f"line {n}" for n in range(25)]
-    assert get_whole(bench.database, run.id)[1] == [str(n) for n in range(25)]
     assert list_outputs(bench.database, silent.id, 10, None).items == []
     with pytest.raises(Unknown):
         list_log(bench.database, IdMaker().make(0), 10, None)
@@ -290,3 +289,25 @@ def test_the_unfinished_are_those_that_have_not_ended(bench, history):
     bench.ask(TriggerSchedule("t"))
 
     assert set(unfinished(bench.database)) == {row.id for row in bench.instances(states=("queued", "running"))}
+
+
+def test_many_instances_are_read_at_once_each_with_what_it_sent_first(bench):
+    talker, silent, brief = bench.start(), bench.start(), bench.start()
+    bench.journal.apply([KeepOutput(talker.id, n, n, b"%d" % n) for n in range(60)]
+                        + [KeepOutput(brief.id, 0, 0, b'"hi"')])  # fmt: skip
+    wanted = [brief.id, IdMaker().make(0), talker.id, silent.id]
+
+    found = get_whole(bench.database, wanted)
+
+    assert [one and (one[0].id, one[1]) for one in found] == [
+        (brief.id, ['"hi"']), None, (talker.id, [str(n) for n in range(50)]), (silent.id, [])
+    ]  # fmt: skip
+
+
+def test_of_instances_that_hold_too_much_together_only_the_first_is_read(bench):
+    large, small = bench.start(), bench.start()
+    bench.journal.apply([KeepOutput(large.id, n, n, b'"' + b"x" * 100 + b'"') for n in range(10)])
+
+    assert [one and len(one[1]) for one in get_whole(bench.database, [small.id, large.id], most=500)] == [0]
+    assert [one and len(one[1]) for one in get_whole(bench.database, [large.id, small.id], most=500)] == [5]
+    assert [one and len(one[1]) for one in get_whole(bench.database, [small.id, large.id], most=5_000)] == [0, 10]

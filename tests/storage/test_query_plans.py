@@ -70,6 +70,7 @@ BOUNDED = {
     "SELECT o.fate, sum(o.count) FROM omission": "figures that are asked for; omissions are few rows",
     "FROM known_task": "one row for each task in the code",
     "FROM webhook": "a hundred at most",
+    "SELECT instance, value FROM output": "fifty rows of each of some instances, which PostgreSQL prefers to sort",
     "FROM token": "a row for each key that stands or was revoked of late",
 }
 GROWING = (
@@ -234,7 +235,9 @@ def look(bench):
     ledger(database, "noop", 50, None)
     for question in (list_outputs, list_log):
         question(database, run.id, 50, None)
-    get_whole(database, run.id)
+    get_whole(database, [run.id])
+    get_whole(database, [run.id], most=0)
+    get_whole(database, [run.id, bench.start().id])
     unfinished(database)
     list_nodes(database)
     count_schedules(database)

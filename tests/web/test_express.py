@@ -186,7 +186,7 @@ async def test_a_fault_of_ours_is_a_problem_with_its_place_in_the_log(api, monke
     def broken(*_):
         raise sqlite3.ProgrammingError("no such thing")
 
-    monkeypatch.setattr("storage.queries.instances.get_whole", broken)
+    monkeypatch.setattr("web.looks.get_whole", broken)
     answer = await both_ways(api, "GET", over)
 
     assert answer.status_code == 500
