@@ -3,7 +3,9 @@
 Only a request that is plain in every respect goes this way: its headers are those that all clients send, its key is
 good, its pace is right, its body is there at once. Whatever else it is, it goes the long way, as if nobody had looked
 at it, so that every refusal and every special wish is decided in one place. Both ways answer the same, byte for byte.
-The reason is in docs/decisions/0038.
+
+A request that came over its connection in one piece is answered before h11 sees it (`at_once`); one in pieces is put
+together by h11 and comes as ASGI has it. The reasons are in docs/decisions/0038 and 0039.
 """
 
 import re
@@ -16,7 +18,7 @@ from uuid import UUID, uuid4
 
 import msgspec
 import trio
-from hypercorn.typing import ASGIFramework, ASGIReceiveCallable, ASGIReceiveEvent, ASGISendCallable, HTTPScope
+from hypercorn.typing import ASGIFramework, ASGIReceiveCallable, ASGIReceiveEvent, ASGISendCallable
 from werkzeug.datastructures import Headers
 
 from callsheet.errors import Invalid, Unknown
@@ -25,6 +27,7 @@ from storage.journal.commands import OnBehalf, Start, StartInstances
 from web.answers import LARGE
 from web.gate import Gate
 from web.guard import SECURITY_HEADERS, check_host
+from web.plain import Plain, plain_of_bytes, plain_of_scope
 from web.problems import Told, told_as_problem
 from web.roles import needed_role
 from web.site import Site
@@ -35,19 +38,18 @@ from web.waits import instance_as_seen
 LOOK, START = "/v1/instances/<name>", "/v1/instances"
 _PATH = re.compile(rb"/v1/instances/([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})")
 _START_PATH = START.encode()
-_JSON = (b"application/json", b"application/json; charset=utf-8")
-_PLAIN = frozenset(
-    (b"host", b"user-agent", b"accept", b"accept-encoding", b"accept-language", b"connection", b"authorization",
-     b"content-type", b"content-length", b"cache-control", b"pragma", b"via", b"forwarded", b"x-forwarded-for",
-     b"x-forwarded-host", b"x-forwarded-proto", b"x-real-ip", b"x-request-id")
-)  # fmt: skip
-LARGEST = 64 * 1024  # bytes of a body
+_BEGINNINGS = (b"GET /v1/instances/", b"POST /v1/instances ")
 PATIENCE = 0.5  # seconds for a body that came with its head; a slow one has the rest of its time on the long way
 
 _JSON_TYPE = {"Content-Type": "application/json"}
 _SECURE = [(name.lower().encode(), value.encode()) for name, value in SECURITY_HEADERS.items()]
 
 _encoder = msgspec.json.Encoder()
+
+Answer = tuple[int, list[tuple[bytes, bytes]], bytes]
+"""An answer: its status, headers and body."""
+Body = Callable[[], Awaitable[bytes | None]]
+"""Gives the whole body of a request; None if it does not come at once."""
 
 
 class Express:
@@ -59,68 +61,77 @@ class Express:
     async def __call__(self, scope: Any, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
         """Answer one request."""
         came = Came(receive)
-        plain = scope["type"] == "http" and not scope["query_string"] and self._site.tracing is None
-        told = await self._told(scope, came) if plain else None
+        asked = plain_of_scope(scope)
+        told = None if asked is None else await self._told(asked, came.whole)
         if told is None:
             await self._app(scope, came.again, send)
         else:
             await send({"type": "http.response.start", "status": told.status, "headers": _headers_of(told)})
             await send({"type": "http.response.body", "body": told.body, "more_body": False})
 
-    async def _told(self, scope: HTTPScope, came: "Came") -> Told | None:
-        """Return the answer, None to go the long way."""
-        headers = _plain_headers(scope)
-        if headers is None:
+    async def at_once(self, data: bytes, address: str) -> Answer | None:
+        """Answer what has come over a connection if that is one whole request, and one for the short way."""
+        found = plain_of_bytes(data, address) if data.startswith(_BEGINNINGS) else None
+        if found is None:
             return None
-        if scope["method"] == "GET":
-            found = _PATH.fullmatch(scope["raw_path"])
-            return await self._look(scope, headers, found[1].decode()) if found else None
-        if scope["method"] == "POST" and scope["raw_path"] == _START_PATH and _has_small_json(headers):
-            return await self._start(scope, headers, came)
+        asked, body = found
+        told = await self._told(asked, _at_hand(body))
+        return None if told is None else (told.status, _headers_of(told), told.body)
+
+    async def _told(self, asked: Plain, body: Body) -> Told | None:
+        """Return the answer, None to go the long way."""
+        if self._site.tracing is not None:
+            return None
+        if asked.method == "GET":
+            found = _PATH.fullmatch(asked.path)
+            return await self._look(asked, found[1].decode()) if found else None
+        if asked.method == "POST" and asked.path == _START_PATH and asked.brings_small_json:
+            return await self._start(asked, body)
         return None
 
-    async def _look(self, scope: HTTPScope, headers: dict[bytes, bytes], wanted: str) -> Told | None:
-        caller = self._caller(scope, headers, LOOK)
-        if caller is None or b"content-length" in headers:
+    async def _look(self, asked: Plain, wanted: str) -> Told | None:
+        caller = self._caller(asked, LOOK)
+        if caller is None or b"content-length" in asked.headers:
             return None
-        return await self._within_pace(scope, caller, LOOK, partial(self._found, UUID(wanted)))
+        return await self._within_pace(asked, caller, LOOK, partial(self._found, UUID(wanted)))
 
-    async def _start(self, scope: HTTPScope, headers: dict[bytes, bytes], came: "Came") -> Told | None:
-        caller = self._caller(scope, headers, START)
-        if caller is None or not self._gate.welcomes(caller, _address_of(scope)):
+    async def _start(self, asked: Plain, body: Body) -> Told | None:
+        caller = self._caller(asked, START)
+        if caller is None or not self._gate.welcomes(caller, asked.address):
             return None
-        body = await came.whole()
-        wanted = None if body is None else self._wanted(body)
+        given = await body()
+        wanted = None if given is None else self._wanted(given)
         if wanted is None:
             return None
-        return await self._within_pace(scope, caller, START, partial(self._started, wanted, caller))
+        return await self._within_pace(asked, caller, START, partial(self._started, wanted, caller))
 
-    def _caller(self, scope: HTTPScope, headers: dict[bytes, bytes], route: str) -> Caller | None:
+    def _caller(self, asked: Plain, route: str) -> Caller | None:
         """Return who is let in as the gate would; None if it would not."""
-        keyring, host = self._gate.keyring, headers.get(b"host")
+        keyring, host = self._gate.keyring, asked.headers.get(b"host")
         if host is None or not (self._insecure or keyring.needed or _is_ours(host)):
             return None
         caller: Caller | None = KEYLESS
         if keyring.needed:
-            caller = self._gate.caller_with(headers.get(b"authorization", b"").decode("latin1"), self._site.clock.now())
-        return caller if caller and may(caller.role, needed_role(scope["method"], route)) else None
+            shown = asked.headers.get(b"authorization", b"").decode("latin1")
+            caller = self._gate.caller_with(shown, self._site.clock.now())
+        return caller if caller and may(caller.role, needed_role(asked.method, route)) else None
 
     async def _within_pace(
-        self, scope: HTTPScope, caller: Caller, route: str, answer: Callable[[str], Awaitable[Told]]
+        self, asked: Plain, caller: Caller, route: str, answer: Callable[[str], Awaitable[Told]]
     ) -> Told | None:
         """Answer, and count it; what was started has no other way to take any more."""
         began = time.perf_counter()
-        quota = self._gate.pace_of(caller, _address_of(scope))
+        quota = self._gate.pace_of(caller, asked.address)
         if quota is not None and not quota.welcome:
             return None
         request_id = uuid4().hex
         try:
             told = await answer(request_id)
         except Exception as error:  # noqa: BLE001 - the outermost place of a request; it is told in the log
-            told = told_as_problem(error, scope["method"], scope["path"], request_id)
+            told = told_as_problem(error, asked.method, asked.path.decode(), request_id)
         if len(told.body) >= LARGE:
             return None  # there may be only so many of these at a time
-        self._site.traffic.count(scope["method"], route, told.status, time.perf_counter() - began)
+        self._site.traffic.count(asked.method, route, told.status, time.perf_counter() - began)
         told.headers.update(self._gate.left(quota))
         return told
 
@@ -167,25 +178,16 @@ class Came:
         return self._messages.popleft() if self._messages else await self._receive()
 
 
-def _address_of(scope: HTTPScope) -> str:
-    return scope["client"][0] if scope["client"] else "?"
+def _at_hand(body: bytes) -> Body:
+    async def whole() -> bytes:
+        return body
+
+    return whole
 
 
 def _headers_of(told: Told) -> list[tuple[bytes, bytes]]:
     own = [(name.lower().encode(), value.encode()) for name, value in told.headers.items()]
     return [*own, (b"content-length", b"%d" % len(told.body)), *_SECURE]
-
-
-def _plain_headers(scope: HTTPScope) -> dict[bytes, bytes] | None:
-    """Return the headers if each is one that we know to mean nothing special, and comes once."""
-    given = list(scope["headers"])
-    headers = dict(given)
-    return headers if len(headers) == len(given) and headers.keys() <= _PLAIN else None
-
-
-def _has_small_json(headers: dict[bytes, bytes]) -> bool:
-    length = headers.get(b"content-length", b"")
-    return headers.get(b"content-type") in _JSON and len(length) <= 5 and int(length or 0) <= LARGEST
 
 
 @lru_cache(maxsize=64)

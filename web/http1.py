@@ -31,6 +31,23 @@ class Http1(H11Protocol):
         self.connection = _LastRequest(h11.SERVER, max_incomplete_event_size=self.config.h11_max_incomplete_size)
         self._head = b""  # of an answer whose body comes at once
 
+    @property
+    def may_stay(self) -> bool:
+        """Tell whether nothing is under way, or half read, and the connection may go on after one more request."""
+        connection = self.connection
+        return (
+            connection.their_state is h11.IDLE
+            and connection.our_state is h11.IDLE
+            and connection.trailing_data == (b"", False)
+            and self.keep_alive_requests + 1 < self.config.keep_alive_max_requests
+        )
+
+    def as_bytes(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> bytes:
+        """Return an answer as it goes over the wire, which h11 does not hear of; count it."""
+        self.keep_alive_requests += 1
+        lines = [b"%b: %b\r\n" % header for header in (*headers, *self.config.response_headers("h11"))]
+        return b"HTTP/1.1 %d \r\n%b\r\n%b" % (status, b"".join(lines), body)
+
     async def handle(self, event: Event) -> None:
         """Take bytes from the client, unless it has said that nothing more comes."""
         if isinstance(event, RawData) and self.connection.their_state is h11.MUST_CLOSE:

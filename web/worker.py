@@ -5,10 +5,14 @@ Hypercorn 0.18 as it comes lets one request end the server, and one client that 
 
 What is Quart's to bound, the app must set: `asgi_http_class = SafeHTTP`, and in its config `BODY_TIMEOUT` (408),
 `MAX_CONTENT_LENGTH` (413) and `RESPONSE_TIMEOUT`; a stream that is meant to last sets `response.timeout = None`.
+
+An app may bring `at_once`, which answers whole requests before Hypercorn's protocol sees them (docs/decisions/0039).
 """
 
 import logging
 import resource
+import time
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
 from math import inf
@@ -42,6 +46,10 @@ READ_SIZE = 64 * 1024
 SLICE = 64 * 1024
 TURNED_AWAY_AT_ONCE = 100
 TURNED_AWAY = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+
+Headers = list[tuple[bytes, bytes]]
+AtOnce = Callable[[bytes, str], Awaitable[tuple[int, Headers, bytes] | None]]
+"""What an app may bring: the answer to what has come from an address, None if it must go the usual way."""
 
 
 @frozen
@@ -127,6 +135,7 @@ class _Server:
 
     def __init__(self, app: ASGIFramework, limits: Limits, live: set["_Connection"]) -> None:
         self._app = ASGIWrapper(app)
+        self._at_once: AtOnce | None = getattr(app, "at_once", None)
         self._limits = limits
         self._context = WorkerContext(None)
         self._config = Config()
@@ -148,7 +157,7 @@ class _Server:
             log.warning("connection failed", exc_info=True, extra=told("connection.failed"))
 
     async def _attend(self, stream: trio.SocketStream) -> None:
-        connection = _Connection(self._app, self._config, self._context, self._limits, stream)
+        connection = _Connection(self._app, self._at_once, self._config, self._context, self._limits, stream)
         self._live.add(connection)
         try:
             await connection.run()
@@ -180,12 +189,13 @@ class _Connection:
     def __init__(
         self,
         app: ASGIWrapper,
+        at_once: AtOnce | None,
         config: Config,
         context: WorkerContext,
         limits: Limits,
         stream: trio.SocketStream,
     ) -> None:
-        self._app, self._config, self._context = app, config, context
+        self._app, self._at_once, self._config, self._context = app, at_once, config, context
         self._limits = limits
         self._stream = stream
         self._sending = trio.Lock()
@@ -194,12 +204,13 @@ class _Connection:
         self._deadline = inf
         self._begun = False
         self._interrupted = False
+        self._client: tuple[str, int] | None = None
 
     async def run(self) -> None:
         """Answer requests until the client leaves or a limit is reached; the caller closes the stream."""
         with self._scope:
             async with TaskGroup() as tasks:
-                client, server = _ends(self._stream)
+                self._client, server = _ends(self._stream)
                 self._protocol = Http1(
                     self._app,
                     self._config,
@@ -207,7 +218,7 @@ class _Connection:
                     tasks,
                     ConnectionState({}),
                     False,
-                    client,
+                    self._client,
                     server,
                     self._on_event,
                 )
@@ -230,8 +241,27 @@ class _Connection:
                     data = await self._stream.receive_some(READ_SIZE)
                 if self._receiving.cancelled_caught or not data:
                     return
-                self._note_head()
-                await self._protocol.handle(RawData(bytes(data)))
+                if self._deadline == inf or self._begun or not await self._answered_at_once(bytes(data)):
+                    self._note_head()
+                    await self._protocol.handle(RawData(bytes(data)))
+
+    async def _answered_at_once(self, data: bytes) -> bool:
+        """Answer a request that came in one piece while nothing else was under way, if the app knows how."""
+        if self._at_once is None or not self._protocol.may_stay:
+            return False
+        deadline, self._deadline, began = self._deadline, inf, time.time()
+        answer = await self._at_once(data, self._client[0] if self._client else "?")
+        if answer is None:
+            self._deadline = deadline
+            return False
+        await self._send(self._protocol.as_bytes(*answer))
+        if requests.isEnabledFor(logging.INFO):
+            method, path, _ = data.split(b" ", 2)
+            _note(method.decode(), path, answer[0], self._client, time.time() - began)
+        if self._context.terminated.is_set():
+            self._scope.cancel()
+        self._expect_request(within=self._limits.keep_alive_timeout)
+        return True
 
     async def _on_event(self, event: Event) -> None:
         match event:
@@ -299,10 +329,13 @@ class _Log(Logger):
 
     async def access(self, request: WWWScope, response: ResponseSummary | None, request_time: float) -> None:
         if requests.isEnabledFor(logging.INFO):
-            method = request.get("method", "")
-            path = hidden(request["raw_path"].decode("ascii", "replace"))
             status = response["status"] if response else None
-            client = (request["client"] or ["unknown"])[0]
-            took = round(request_time, 6)
-            extra = told("http.request", method=method, path=path, status=status, seconds=took, client=client)
-            requests.info("%s %s %s %.1f ms", method, path, status or "-", took * 1000, extra=extra)
+            _note(str(request.get("method", "")), request["raw_path"], status, request["client"], request_time)
+
+
+def _note(method: str, path: bytes, status: int | None, client: Any, took: float) -> None:
+    """Log a request."""
+    shown, seconds = hidden(path.decode("ascii", "replace")), round(took, 6)
+    address = (client or ["unknown"])[0]
+    extra = told("http.request", method=method, path=shown, status=status, seconds=seconds, client=address)
+    requests.info("%s %s %s %.1f ms", method, shown, status or "-", seconds * 1000, extra=extra)
