@@ -1,9 +1,11 @@
 """Where SQLite and PostgreSQL differ for the journal's batches: many rows at once on Pony's own connection."""
 
 import re
-from collections.abc import Sequence
+import sqlite3
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from io import StringIO
+from itertools import chain, count
 from typing import Any, Protocol
 from uuid import UUID
 
@@ -12,8 +14,11 @@ import psycopg2.extras
 Row = Sequence[Any]
 
 PAGE = 1_000  # rows in one statement of PostgreSQL: more of them take longer to parse than they spare round trips
+PAGES = 64, 16, 4, 1  # the same for SQLite, whose statements are prepared once for each size
 CROWD = 20  # rows from which on they are copied
 _NUMBERS = {"started_at", "finished_at", "cancel_at", "last_due", "next_due", "next_fire", "run_count"}
+_HAS_UPDATE_FROM = sqlite3.sqlite_version_info >= (3, 33)
+_EQUALS = re.compile(r"(\w+) = \?")
 _SPECIAL = re.compile(r"[\\\t\n\r]")
 _ESCAPED = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r"})
 
@@ -50,7 +55,7 @@ class Dialect(Protocol):
 
 
 class SQLite:
-    """The standard library's driver: executemany is its fast path."""
+    """The standard library's driver: it lets go of the interpreter for each step, so that a page of rows is one."""
 
     name = "sqlite"
     claim_lock = ""
@@ -66,14 +71,19 @@ class SQLite:
 
     def insert(self, cursor: Any, table: str, columns: str, rows: list[Row]) -> None:
         """Insert many rows."""
-        cursor.executemany(_insert(table, columns), rows)
+        for page in _pages(rows):
+            cursor.execute(_insert(table, columns, len(page)), list(chain.from_iterable(page)))
 
     def update(self, cursor: Any, sql: str, rows: list[Row]) -> int:
-        """Run one UPDATE for many rows of values; sqlite3 adds up the changed rows."""
-        if not rows:
-            return 0
-        cursor.executemany(sql, rows)
-        return int(cursor.rowcount)
+        """Run one UPDATE or DELETE for many rows of values; return how many rows it changed in all."""
+        changed = 0
+        if rows and not (_HAS_UPDATE_FROM and sql.startswith("UPDATE")):
+            cursor.executemany(sql, rows)
+            return int(cursor.rowcount)
+        for page in _pages(rows):
+            cursor.execute(update_from(sql, len(page)), list(chain.from_iterable(page)))
+            changed += cursor.rowcount
+        return changed
 
     def uuid(self, value: Any) -> UUID | None:
         """Ids are 16-byte blobs."""
@@ -152,12 +162,35 @@ def _joined(sql: str) -> str:
         cast = "::bigint" if found[1] in _NUMBERS else ""
         return f"{found[1]} = given.{names[-1]}{cast}"
 
-    head, _, condition = re.sub(r"(\w+) = \?", named, sql).partition(" WHERE ")
+    head, _, condition = _EQUALS.sub(named, sql).partition(" WHERE ")
     source = "USING" if head.startswith("DELETE") else "FROM"
     return f"{head} {source} (VALUES %s) AS given ({', '.join(names)}) WHERE {condition}"
 
 
+def _pages(rows: list[Row]) -> Iterator[list[Row]]:
+    """Cut rows into pages of few sizes, so that the driver keeps their statements prepared."""
+    done = 0
+    for size in PAGES:
+        while len(rows) - done >= size:
+            yield rows[done : done + size]
+            done += size
+
+
 @lru_cache(maxsize=64)
-def _insert(table: str, columns: str) -> str:
-    marks = ", ".join("?" * (columns.count(",") + 1))
-    return f"INSERT INTO {table} ({columns}) VALUES ({marks})"
+def update_from(sql: str, size: int) -> str:
+    """Turn `UPDATE … SET a = ? WHERE b = ?` into one that takes its values from some rows."""
+    if size == 1:
+        return sql
+    number = count(1)
+    head, _, condition = _EQUALS.sub(lambda found: f"{found[1]} = given.column{next(number)}", sql).partition(" WHERE ")
+    return f"{head} FROM (VALUES {_marks(next(number) - 1, size)}) AS given WHERE {condition}"
+
+
+@lru_cache(maxsize=64)
+def _insert(table: str, columns: str, size: int) -> str:
+    return f"INSERT INTO {table} ({columns}) VALUES {_marks(columns.count(',') + 1, size)}"
+
+
+def _marks(columns: int, rows: int) -> str:
+    row = f"({', '.join('?' * columns)})"
+    return ", ".join([row] * rows)

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from storage.dialect import CROWD
+from storage.dialect import CROWD, PAGES
 from storage.journal.commands import EndInstance, KeepLog, KeepOutput, Start, StartInstances
 from storage.queries.instances import list_log, list_outputs
 
@@ -43,7 +43,7 @@ def test_texts_come_back_as_they_were_given(bench, number):
     assert [(one.text, json.loads(one.fields)["x"]) for one in logged] == [(text, text) for text in texts]
 
 
-@pytest.mark.parametrize("number", [1, CROWD, 2500])
+@pytest.mark.parametrize("number", [1, CROWD, sum(PAGES) + 3, 2500])
 def test_every_end_of_a_crowd_is_written_to_its_own_row(bench, number):
     bench.ask(StartInstances(tuple(Start("noop", b"null", tags=("x", f"t{n % 7}")) for n in range(number))))
     runs = bench.started

@@ -17,6 +17,7 @@ from callsheet.instants import SECOND
 from callsheet.lifecycle import OUTCOMES
 from callsheet.retention import Keep
 from callsheet.tasks import Registry
+from storage.dialect import update_from
 from storage.journal.commands import (
     BackfillSchedule,
     CancelInstance,
@@ -113,6 +114,8 @@ class Recorder:
 
     def update(self, cursor, sql, rows):
         self.seen[sql] = None
+        if self._dialect.name == "sqlite" and sql.startswith("UPDATE"):
+            self.seen[update_from(sql, 4)] = None
         return self._dialect.update(cursor, sql, rows)
 
 
