@@ -4,6 +4,7 @@ import re
 
 import pytest
 import trio
+import trio.testing
 
 from tests.web.test_worker import PATIENT, QUICK, read_to_the_end, read_until, running
 from web.worker import Limits
@@ -52,6 +53,7 @@ async def test_both_ways_take_turns_on_one_connection(app):
             assert answer.startswith(b"HTTP/1.1 200 \r\n")
             assert b"\r\ndate: " in answer
             assert answer.endswith(b"\r\n\r\n" + mark)
+            await trio.testing.wait_all_tasks_blocked(0.01)  # or h11 has not done with the one before
 
 
 async def test_requests_sent_without_waiting_are_answered_in_order(app):
