@@ -10,6 +10,7 @@ be well below one, or it was the load that was measured.
 
 import argparse
 import json
+import os
 import select
 import socket
 import sys
@@ -54,7 +55,14 @@ class Connection:
         self.socket = socket.create_connection(("127.0.0.1", port))
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.since = 0.0
-        self._read = b""
+        self.is_last = False
+        self._port, self._read = port, b""
+
+    def renew(self) -> None:
+        """Connect again, under the same file descriptor: a server gives a connection only so many answers."""
+        with socket.create_connection(("127.0.0.1", self._port)) as fresh:
+            os.dup2(fresh.fileno(), self.socket.fileno())
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def ask(self, request: bytes) -> None:
         """Send a request; it is small enough for the socket to take it whole."""
@@ -72,6 +80,7 @@ class Connection:
             return False
         if len(self._read) > length:
             raise RuntimeError("more than one answer to a request")
+        self.is_last = b"\r\nconnection: close\r\n" in self._read.lower()
         self._read = b""
         return True
 
@@ -117,6 +126,9 @@ def _answers(
             connection = opened[number]
             if connection.answered():
                 took = time.perf_counter() - connection.since
+                if connection.is_last:
+                    connection.renew()
+                    poll.register(number, select.EPOLLIN)  # of the one before, nothing is left
                 connection.ask(next(turns))
                 yield took
 

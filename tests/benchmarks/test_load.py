@@ -56,6 +56,26 @@ def test_every_answer_of_a_real_server_is_counted_once():
     assert 0 < found["p50_ms"] <= found["p99_ms"] <= found["worst_ms"]
 
 
+def test_a_connection_that_gets_no_more_answers_is_replaced():
+    served = []
+    with closing(socket.create_server(("127.0.0.1", 0))) as listener:
+        threading.Thread(target=serve_once_each, args=(listener, served), daemon=True).start()
+        found = load(listener.getsockname()[1], [encode("GET", "/")], connections=2, warm_up=0.05, seconds=0.2)
+    assert found["answered_in_all"] > 4
+    assert len(served) - found["answered_in_all"] in (0, 1, 2), "one of each may be on its way at the end"
+
+
+def serve_once_each(listener, served):
+    """Answer each connection once."""
+    with suppress(OSError):
+        while True:
+            connection, _ = listener.accept()
+            with connection:
+                if connection.recv(4096):
+                    served.append(1)
+                    connection.sendall(GOOD.replace(b"200 OK", b"200 OK\r\nConnection: close"))
+
+
 def serve(listener, served):
     """Answer one connection, each answer in two pieces, until it hangs up."""
     connection, _ = listener.accept()
