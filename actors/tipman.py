@@ -5,7 +5,7 @@ In memory means running, in the database means over, and what is in neither neve
 
 import heapq
 import logging
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Mapping
 from contextlib import suppress
 from math import inf
@@ -46,6 +46,7 @@ log = logging.getLogger("callsheet.tipman")
 
 LEFT_OVER = 4096
 CHUNK = 200  # starts or cancellations between two breaths: ten thousand at once would hold the loop for a second
+ASIDE = 16  # messages that are set aside to find those who only look among them
 
 
 @define
@@ -64,6 +65,7 @@ class Tipman:
     _ends: list[tuple[float, UUID]] = field(factory=list)  # a heap: by when each must have ended
     _ends_changed: trio.Event = field(factory=trio.Event)
     _interrupting: bool = False
+    _aside: deque[TipmanMessage] = field(factory=deque)  # what came while we were at something long, in order
 
 
 async def tipman(own: Tipman) -> None:
@@ -75,8 +77,10 @@ async def tipman(own: Tipman) -> None:
         try:
             async for message in own.inbox:
                 await _handle(own, message, stage)
+                while own._aside:
+                    await _handle(own, own._aside.popleft(), stage)
         finally:  # before the stage is empty: a task may never end
-            leave_nobody_waiting(own.inbox)
+            leave_nobody_waiting(own.inbox, own._aside)
             for reply_to in own._asked_when_idle:
                 reply_to.close()
         stage.cancel_scope.cancel()
@@ -86,8 +90,8 @@ async def _handle(own: Tipman, message: TipmanMessage, stage: trio.Nursery) -> N
     match message:
         case Told(facts):
             await _take_facts(own, facts, stage)
-        case WhereAre(instances, reply_to):
-            answer(reply_to, tuple(_sighting(own.directory.get(instance)) for instance in instances))
+        case WhereAre():
+            _tell_where(own, message)
         case StackOf(instance, reply_to):
             _tell_stack(own.directory.get(instance), reply_to, stage)
         case Census(reply_to):
@@ -117,7 +121,7 @@ async def _take_facts(own: Tipman, facts: tuple[Fact, ...], stage: trio.Nursery)
             cancelled.append(own.directory[fact.id])
         if since_breath >= CHUNK:
             since_breath = 0
-            await trio.lowlevel.checkpoint()
+            await _breathe(own)
     await _cancel(own, cancelled, "cancelled")
 
 
@@ -149,7 +153,23 @@ async def _cancel(own: Tipman, lives: list[Live], outcome: str) -> None:
     for index, live in enumerate(lives, start=1):
         _cancel_one(own, live, outcome)
         if index % CHUNK == 0:
-            await trio.lowlevel.checkpoint()
+            await _breathe(own)
+
+
+async def _breathe(own: Tipman) -> None:
+    """Let others run, and answer those who only look: they need not wait until ten thousand have begun."""
+    await trio.lowlevel.checkpoint()
+    with suppress(trio.WouldBlock, trio.EndOfChannel):
+        while len(own._aside) < ASIDE:
+            message = own.inbox.receive_nowait()
+            if isinstance(message, WhereAre):
+                _tell_where(own, message)
+            else:
+                own._aside.append(message)
+
+
+def _tell_where(own: Tipman, asked: WhereAre) -> None:
+    answer(asked.reply_to, tuple(_sighting(own.directory.get(instance)) for instance in asked.instances))
 
 
 def _cancel_one(own: Tipman, live: Live, outcome: str) -> None:

@@ -333,3 +333,21 @@ async def test_ten_thousand_sleepers_are_cancelled_and_the_loop_still_breathes(r
         nursery.cancel_scope.cancel()
         assert play.outcomes() == ["cancelled"] * 10_000
     assert longest < 3.0  # seconds; about 0.1 when nobody else is at work
+
+
+async def test_who_looks_need_not_wait_until_a_crowd_has_begun(autojump_clock, stage):
+    begun = []
+
+    @task
+    async def note(_in: None, out: Out[int]) -> None:
+        """Note that it has begun."""
+        begun.append(1)
+        await trio.sleep(1)
+
+    async with stage.play([nap, note]) as play:
+        sleeper = await play.start(nap, {"seconds": 60})
+        await play.order(StartInstances((Start("note", b"null"),) * 2_000))
+        assert await play.sighting(sleeper) is not None
+        assert len(begun) < 1_000
+        await trio.sleep(100)
+        assert play.outcomes() == ["succeeded"] * 2_001
