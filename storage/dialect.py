@@ -119,7 +119,7 @@ class PostgreSQL:
 
     def update(self, cursor: Any, sql: str, rows: list[Row]) -> int:
         """Run one UPDATE or DELETE for many rows of values, joined to them; add up what the pages changed."""
-        joined = _joined(sql)
+        joined = _joined(sql, "%s", typed=True)
         changed = 0
         for start in range(0, len(rows), PAGE):
             page = rows[start : start + PAGE]
@@ -150,21 +150,20 @@ def _copied(value: Any) -> str:
 
 
 @lru_cache(maxsize=64)
-def _joined(sql: str) -> str:
+def _joined(sql: str, rows: str, *, typed: bool = False) -> str:
     """Turn `UPDATE … SET a = ? WHERE b = ?` into one that takes its values from rows: a page of them is one statement.
 
-    A column of rows that holds nothing but NULL is text to PostgreSQL, so what goes into a number says so.
+    `typed`: a column of rows that holds nothing but NULL is text to PostgreSQL, so what goes into a number says so.
     """
-    names: list[str] = []
+    number = count(1)
 
-    def named(found: re.Match[str]) -> str:
-        names.append(f"v{len(names)}")
-        cast = "::bigint" if found[1] in _NUMBERS else ""
-        return f"{found[1]} = given.{names[-1]}{cast}"
+    def taken(found: re.Match[str]) -> str:
+        cast = "::bigint" if typed and found[1] in _NUMBERS else ""
+        return f"{found[1]} = given.column{next(number)}{cast}"
 
-    head, _, condition = _EQUALS.sub(named, sql).partition(" WHERE ")
+    head, _, condition = _EQUALS.sub(taken, sql).partition(" WHERE ")
     source = "USING" if head.startswith("DELETE") else "FROM"
-    return f"{head} {source} (VALUES %s) AS given ({', '.join(names)}) WHERE {condition}"
+    return f"{head} {source} (VALUES {rows}) AS given WHERE {condition}"
 
 
 def _pages(rows: list[Row]) -> Iterator[list[Row]]:
@@ -178,12 +177,8 @@ def _pages(rows: list[Row]) -> Iterator[list[Row]]:
 
 @lru_cache(maxsize=64)
 def update_from(sql: str, size: int) -> str:
-    """Turn `UPDATE … SET a = ? WHERE b = ?` into one that takes its values from some rows."""
-    if size == 1:
-        return sql
-    number = count(1)
-    head, _, condition = _EQUALS.sub(lambda found: f"{found[1]} = given.column{next(number)}", sql).partition(" WHERE ")
-    return f"{head} FROM (VALUES {_marks(next(number) - 1, size)}) AS given WHERE {condition}"
+    """Return an UPDATE for so many rows at once."""
+    return sql if size == 1 else _joined(sql, _marks(sql.count("?"), size))
 
 
 @lru_cache(maxsize=64)

@@ -241,7 +241,7 @@ class _Connection:
                     data = await self._stream.receive_some(READ_SIZE)
                 if self._receiving.cancelled_caught or not data:
                     return
-                if self._deadline == inf or self._begun or not await self._answered_at_once(bytes(data)):
+                if self._deadline == inf or not await self._answered_at_once(bytes(data)):
                     self._note_head()
                     await self._protocol.handle(RawData(bytes(data)))
 

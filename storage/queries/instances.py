@@ -62,30 +62,25 @@ def get_whole(
 
     Those of all together hold about `most` characters: if there is more, only the first one is returned.
     """
-    found = read(database, lambda db: _whole(db, wanted, most))
-    return found if found is not None else read(database, lambda db: [_one_whole(db, wanted[0], most)])
+    found, cut = read(database, lambda db: _whole(db, wanted, most))
+    if cut and len(wanted) > 1:
+        found, _ = read(database, lambda db: _whole(db, wanted[:1], most))
+    return found
 
 
 def _whole(
     database: Database, wanted: Sequence[UUID], most: int | None
-) -> list[tuple[InstanceRecord, list[str]] | None] | None:
+) -> tuple[list[tuple[InstanceRecord, list[str]] | None], bool]:
+    """Return instances with what they sent first, and whether something was cut off."""
     marks = ", ".join("?" * len(wanted))
     found, more = some(database, _MANY.format(marks), wanted, len(wanted), most)
     sent, many = some(database, _SENT_BY_MANY.format(marks), wanted, len(wanted) * FIRST_OUTPUTS, most)
-    if more or many:
-        return None
     records = {record.id: (record, list[str]()) for record in (record_of(database, row) for row in found)}
     for instance, value in sent:
-        records[as_uuid(database, instance)][1].append(value)
-    return [records.get(instance) for instance in wanted]
-
-
-def _one_whole(database: Database, wanted: UUID, most: int | None) -> tuple[InstanceRecord, list[str]] | None:
-    row = one(database, _MANY.format("?"), wanted)
-    if row is None:
-        return None
-    sent, _ = some(database, _SENT_BY_MANY.format("?"), [wanted], FIRST_OUTPUTS, most)
-    return record_of(database, row), [value for _, value in sent]
+        id_ = as_uuid(database, instance)
+        if id_ in records:
+            records[id_][1].append(value)
+    return [records.get(instance) for instance in wanted], more or many
 
 
 def list_instances(
