@@ -44,14 +44,15 @@ class Bus:
     inbox: trio.MemoryReceiveChannel[Order]
     tipman: trio.MemorySendChannel[TipmanMessage]
     scheduler: trio.MemorySendChannel[Nudge]
-    narrator: trio.MemorySendChannel[tuple[Fact, ...]]
+    narrator: trio.MemorySendChannel[tuple[Fact, ...]] | None  # None: nobody watches
     door: Door
     journal: Journal
     health: Health = field(factory=Health)
     meter: Meter = field(factory=Meter)
     listeners: list[Listener] = field(factory=list)
-    watchers: tuple[trio.MemorySendChannel[Nudge], ...] = ()  # who reads new events from the database
-    followed: Followed = field(factory=Followed)
+    feed: trio.MemorySendChannel[Nudge] | None = None  # who reads new events from the database
+    followed: Followed = field(factory=Followed)  # what the feed has to read them for
+    webhooks: trio.MemorySendChannel[Nudge] | None = None
 
 
 async def bus(ends: Bus) -> None:
@@ -103,9 +104,8 @@ async def _commit(ends: Bus, batch: list[Order]) -> list[Order]:
         _stir(ends.followed, batch, applied.facts)
     if applied.facts:
         await _tell(ends, tuple(applied.facts))
-    if applied.facts or ends.followed.stirred:
-        for watcher in ends.watchers:
-            _offer(watcher, Nudge())
+    if ends.feed is not None and (ends.followed.stirred or (applied.facts and ends.followed.events)):
+        _offer(ends.feed, Nudge())
     return [] if reason is None else _refuse(batch[len(applied.verdicts) :], reason)
 
 
@@ -146,10 +146,16 @@ def _answer(one: Order, verdict: Verdict) -> None:
 async def _tell(ends: Bus, facts: tuple[Fact, ...]) -> None:
     for listener in ends.listeners:
         listener(facts)
-    await ends.tipman.send(Told(facts))
+    try:
+        ends.tipman.send_nowait(Told(facts))
+    except (trio.WouldBlock, trio.BrokenResourceError):  # gone: then we are being cancelled, too, and find out here
+        await ends.tipman.send(Told(facts))
     if not _PLANNING.isdisjoint(map(type, facts)):
         _offer(ends.scheduler, Nudge())
-    _offer(ends.narrator, facts)
+    if ends.narrator is not None:
+        _offer(ends.narrator, facts)
+    if ends.webhooks is not None:
+        _offer(ends.webhooks, Nudge())
     ends.meter.take(facts)
 
 

@@ -38,8 +38,12 @@ _encoder = msgspec.json.Encoder()
 
 @define
 class Followed:
-    """What the bus looks at: the instances that somebody follows, and which of them have said something since."""
+    """What the bus looks at: whether somebody follows all events, and which instances somebody follows.
 
+    `stirred` are those of them that have said something since.
+    """
+
+    events: bool = False
     instances: dict[UUID, list[trio.MemorySendChannel[Nudge]]] = field(factory=dict)
     stirred: set[UUID] = field(factory=set)
 
@@ -98,6 +102,7 @@ async def _say_bye(own: Feed) -> None:
 async def _admit(own: Feed, chunks: trio.MemorySendChannel[Chunk], reply_to: trio.MemorySendChannel[int]) -> None:
     """Let one join at the head; the first of all sets the head."""
     async with own._delivering:
+        own.followed.events = True  # before the head is read: what is committed after that must wake us
         if not own._followers:
             try:
                 own._upto = await own.read(last_event)
@@ -154,6 +159,7 @@ async def _deliver(own: Feed) -> bool:
             own._upto = page.upto
             if not page.more:
                 break
+        own.followed.events = bool(own._followers)
     return True
 
 
@@ -195,6 +201,7 @@ def _hang_up(own: Feed) -> None:
         for one in nudges:
             one.close()
     own._followers.clear()
+    own.followed.events = False
     own.followed.instances.clear()
 
 

@@ -65,16 +65,18 @@ class Meter:
         return task
 
     def _take_starts(self, starts: list[InstanceStarted]) -> None:
-        self.started.update([(self.label(one.task), one.cause) for one in starts])
         for one in starts:
+            label = self.label(one.task)
+            self.started[label, one.cause] += 1
             if one.due_at is not None and one.cause == "schedule":
-                self.lateness[self.label(one.task)].add(max(one.started_at - one.due_at, 0) / SECOND)
+                self.lateness[label].add(max(one.started_at - one.due_at, 0) / SECOND)
 
     def _take_ends(self, ends: list[InstanceEnded]) -> None:
-        self.ended.update([(self.label(one.task), one.outcome) for one in ends])
         for one in ends:
+            label = self.label(one.task)
+            self.ended[label, one.outcome] += 1
             if one.outcome != "lost":  # of which nobody knows when it ended
-                self.durations[self.label(one.task)].add(one.seconds)
+                self.durations[label].add(one.seconds)
 
     def copy(self) -> "Meter":
         """Return a copy that no longer changes, to be read in a thread."""

@@ -149,10 +149,12 @@ async def engine(
     shared, followed = Engine(to_bus, to_tipman, to_scheduler, to_feed, to_webhooks, Health()), Followed()
     shared.queues = {"bus": to_bus, "tipman": to_tipman, "scheduler": to_scheduler, "narrator": to_narrator}
     shared.queues |= {"feed": to_feed, "webhooks": to_webhooks}
-    read, watchers = partial(_read, door, journal), (wake_feed, wake_webhooks)
+    read = partial(_read, door, journal)
     async with trio.open_nursery() as tree:
-        about = (shared.health, shared.meter, shared.listeners, watchers, followed)
-        writer = Bus(bus_inbox, to_tipman, to_scheduler, to_narrator, door, journal, *about)
+        writer = Bus(
+            bus_inbox, to_tipman, to_scheduler, to_narrator if write else None, door, journal, shared.health,
+            shared.meter, shared.listeners, wake_feed, followed, wake_webhooks if rules.tells_webhooks else None,
+        )  # fmt: skip
         tree.start_soon(_part, shared, partial(bus, writer))
         # A process knows real time only: on a clock that jumps, isolated tasks run in this one, as in `run`.
         workers = None if isinstance(clock, VirtualClock) else Pool()

@@ -1,6 +1,7 @@
 """Where `now` comes from: passed in, so that the same engine runs on the wall clock and on Trio's virtual one."""
 
 import time
+from collections.abc import Callable
 from typing import Protocol
 
 import trio
@@ -25,14 +26,15 @@ class WallClock:
 class VirtualClock:
     """A clock that moves with Trio's: for tests and simulation, where an hour may take no time at all."""
 
-    def __init__(self, start: int) -> None:
+    def __init__(self, start: int, passed: Callable[[], float] = trio.current_time) -> None:
+        """`passed` tells Trio's time (seconds)."""
         self._start = start
-        self._step = 0
+        self._passed = passed
 
     def now(self) -> int:
         """Return the start plus the time that has passed on Trio's clock."""
-        return self._start + self._step + round(trio.current_time() * 1_000_000)
+        return self._start + round(self._passed() * 1_000_000)
 
     def step(self, microseconds: int) -> None:
         """Set the time of day forward or back, as an operator or NTP would; Trio's clock does not notice."""
-        self._step += microseconds
+        self._start += microseconds

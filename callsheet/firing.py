@@ -127,6 +127,8 @@ def decide(planned: Planned, now: int, awake_since: int) -> Decision:
     `awake_since` is the instant since which this node has been up and looking: what was due before it is downtime.
     """
     last, following = _reach(planned, now)
+    if last == planned.due >= awake_since and _unhindered(planned):  # which is nearly always so
+        return _decision(planned, [last], last, following, [])
     if planned.blocked:
         count = count_due(planned.trigger, planned.due - 1, last)
         rejected = [Omitted("rejected", planned.blocked, planned.due, last, count)]
@@ -144,6 +146,10 @@ def decide(planned: Planned, now: int, awake_since: int) -> Decision:
     settled = sorted([*wanted, *(one.first for one in omitted)])
     omitted += _missed(planned, settled, last, awake_since)
     return _decision(planned, wanted, last, following, sorted(omitted, key=lambda one: one.first))
+
+
+def _unhindered(planned: Planned) -> bool:
+    return not (planned.busy or planned.blocked or planned.skips) and planned.runs_left is None
 
 
 def decide_at_once(planned: Planned) -> Decision:

@@ -17,7 +17,7 @@ from callsheet.timetable import count_due, upcoming
 
 MOST_FIRINGS = 1_000_000
 MOST_SCHEDULES = 10_000
-FINENESS = 1000
+FINENESS = 300
 RESOLUTIONS = tuple(SECOND // part for part in (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000))
 DEFAULT_SECONDS = 1.0  # of a run of which nobody knows how long it takes
 
@@ -101,7 +101,7 @@ def check_size(start: int, end: int, triggers: Sequence[When]) -> None:
 
 
 def fit_resolution(start: int, triggers: Sequence[When]) -> int:
-    """Return how finely to simulate: a thousandth of the shortest time between two due times, but at most 1 s.
+    """Return how finely to simulate: a three-hundredth of the shortest time between two due times, but at most 1 s.
 
     Whole seconds are always met exactly.
     """

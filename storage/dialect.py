@@ -14,7 +14,7 @@ import psycopg2.extras
 Row = Sequence[Any]
 
 PAGE = 1_000  # rows in one statement of PostgreSQL: more of them take longer to parse than they spare round trips
-PAGES = 64, 16, 4, 1  # the same for SQLite, whose statements are prepared once for each size
+PAGES = 64, 16, 8  # the same for SQLite, whose statements are prepared once for each size; the rest is one page, too
 CROWD = 20  # rows from which on they are copied
 _NUMBERS = {"started_at", "finished_at", "cancel_at", "last_due", "next_due", "next_fire", "run_count"}
 _HAS_UPDATE_FROM = sqlite3.sqlite_version_info >= (3, 33)
@@ -71,12 +71,18 @@ class SQLite:
 
     def insert(self, cursor: Any, table: str, columns: str, rows: list[Row]) -> None:
         """Insert many rows."""
+        if len(rows) == 1:
+            cursor.execute(_insert(table, columns, 1), rows[0])
+            return
         for page in _pages(rows):
             cursor.execute(_insert(table, columns, len(page)), list(chain.from_iterable(page)))
 
     def update(self, cursor: Any, sql: str, rows: list[Row]) -> int:
         """Run one UPDATE or DELETE for many rows of values; return how many rows it changed in all."""
         changed = 0
+        if len(rows) == 1:
+            cursor.execute(sql, rows[0])
+            return int(cursor.rowcount)
         if rows and not (_HAS_UPDATE_FROM and sql.startswith("UPDATE")):
             cursor.executemany(sql, rows)
             return int(cursor.rowcount)
@@ -173,6 +179,8 @@ def _pages(rows: list[Row]) -> Iterator[list[Row]]:
         while len(rows) - done >= size:
             yield rows[done : done + size]
             done += size
+    if done < len(rows):
+        yield rows[done:]
 
 
 @lru_cache(maxsize=64)

@@ -29,7 +29,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--resolution",
         metavar="DURATION",
-        help="what lies closer together may happen together (a thousandth of the shortest interval, at most 1 s); "
+        help="what lies closer together may happen together (a three-hundredth of the shortest interval, at most 1 s); "
         "0 is exact, and slower",
     )
     parser.add_argument("--max-running", type=int, metavar="N", help="instances that may run at once (no limit)")

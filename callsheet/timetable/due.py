@@ -5,6 +5,7 @@ Due times are strictly increasing and do not depend on where one starts to look.
 """
 
 from datetime import UTC, datetime
+from functools import lru_cache
 from itertools import islice
 from typing import TYPE_CHECKING, assert_never
 
@@ -29,7 +30,7 @@ def _first(trigger: Plan, after: int, until: int) -> int | None:
             due = trigger.anchor + steps * trigger.interval if steps > 0 else trigger.anchor
         case Cron():
             start, stop = _whole_seconds(after, until)
-            second = timetable(trigger.expression, trigger.timezone).first(start, stop)
+            second = _first_second(trigger.expression, trigger.timezone, start, stop)
             return None if second is None else second * SECOND
         case At():
             due = trigger.instant
@@ -40,6 +41,12 @@ def _first(trigger: Plan, after: int, until: int) -> int | None:
         case _:
             assert_never(trigger)
     return due if after < due <= until else None
+
+
+@lru_cache(maxsize=256)
+def _first_second(expression: str, timezone: str, start: int, stop: int) -> int | None:
+    """Many schedules have the same expression, and are asked about at the same moment: those of every full hour."""
+    return timetable(expression, timezone).first(start, stop)
 
 
 def last_due(trigger: Plan, after: int, until: int) -> int | None:

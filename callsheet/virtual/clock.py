@@ -38,7 +38,7 @@ class JumpingClock(Clock):
         if self.busy():
             return inf
         if deadline <= self._limit:
-            self._now = max(self._now, self._rounded(deadline) if self._slack else deadline)
+            self._now = max(self._now, self.meets(deadline))
             return 0.0
         self._now = self._limit
         quiet, self._quiet = self._quiet, None
@@ -47,7 +47,10 @@ class JumpingClock(Clock):
         quiet()
         return 0.0
 
-    def _rounded(self, deadline: float) -> float:
+    def meets(self, deadline: float) -> float:
+        """Return the time at which a deadline is met."""
+        if not self._slack:
+            return deadline
         ticks = ceil((deadline - self._origin) / self._slack - 1e-6)
         return max(deadline, min(ticks * self._slack + self._origin, self._limit))
 

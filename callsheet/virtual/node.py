@@ -80,7 +80,8 @@ class VirtualNode:
     ) -> "VirtualNode":
         """Return a node whose clock shows `start` (an instant); its ids are drawn from `seed`."""
         ids = IdMaker(partial(random.Random(seed).getrandbits, 62))  # noqa: S311 - ids, not secrets
-        return cls(tasks, VirtualClock(start), ids, rules, open_in_memory(start), max_running)
+        clock = VirtualClock(start, trio.lowlevel.current_clock().current_time)
+        return cls(tasks, clock, ids, rules, open_in_memory(start), max_running)
 
     async def boot(self, nursery: trio.Nursery) -> None:
         """Start the engine: a boot of its own, that settles what an earlier one left."""

@@ -15,6 +15,7 @@ from callsheet.errors import Invalid, Refused
 from callsheet.instants import SECOND
 from callsheet.simulation import Plan, Planned
 from callsheet.tasks import Registry
+from callsheet.virtual.alarm import Alarm
 from callsheet.virtual.answer import MOST_OMITTED, Part, answer
 from callsheet.virtual.clock import JumpingClock
 from callsheet.virtual.dice import seeded_scheduling
@@ -65,16 +66,17 @@ def _calm_collector() -> Iterator[None]:
 
 async def _simulate(plan: Plan, clock: JumpingClock) -> Part:
     fates = Fates(plan.seed, plan.schedules)
-    tasks = Registry(stand_in(policy, fates) for policy in plan.tasks)
+    alarm = Alarm(clock)
+    tasks = Registry(stand_in(policy, fates, alarm) for policy in plan.tasks)
     node = VirtualNode.make(
         tasks, plan.start - 1, plan.seed, plan.max_running
     )  # what is due at the start is part of it
+    tally = Tally(node.clock, {planned.id: Line() for planned in plan.schedules}, fates, plan.resolution)
     with closing(node):
-        return await _played(plan, clock, node)
+        return await _played(plan, clock, node, tally)
 
 
-async def _played(plan: Plan, clock: JumpingClock, node: VirtualNode) -> Part:
-    tally = Tally(node.clock, {planned.id: Line() for planned in plan.schedules})
+async def _played(plan: Plan, clock: JumpingClock, node: VirtualNode, tally: Tally) -> Part:
     async with trio.open_nursery() as nursery:
         await node.boot(nursery)
         left_out = [note for planned in _in_order(plan.schedules) for note in await _put(node, planned)]

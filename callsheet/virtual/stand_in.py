@@ -4,13 +4,14 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from hashlib import blake2b
 from typing import Any, Literal, cast
+from uuid import UUID
 
-import trio
 from attrs import evolve
 
 from callsheet import Out, task
 from callsheet.simulation import Fate, Planned, Policy
 from callsheet.tasks import Retry, Task
+from callsheet.virtual.alarm import Alarm
 
 MILLISECOND = 1000
 
@@ -25,6 +26,7 @@ class Fates:
     def __init__(self, seed: int, schedules: Sequence[Planned]) -> None:
         self._seed = seed
         self._fates: Mapping[str, Sequence[Fate]] = {planned.id: planned.fates for planned in schedules}
+        self.met: dict[UUID, float] = {}  # by those who run: the seconds of their fate
 
     def of(self, schedule: str, due_at: datetime | None, attempt: int) -> Fate:
         """Draw a fate from those of a schedule."""
@@ -35,12 +37,13 @@ class Fates:
         return choices[int.from_bytes(blake2b(key, digest_size=8).digest(), "big") % len(choices)]
 
 
-def stand_in(policy: Policy, fates: Fates) -> Task[Any, Any]:
+def stand_in(policy: Policy, fates: Fates, alarm: Alarm) -> Task[Any, Any]:
     """Make the task that stands in; its input is the id of the schedule."""
 
     async def live(schedule: str, out: Out[None]) -> None:
         seconds, outcome = fates.of(schedule, out.due_at, out.attempt)
-        await trio.sleep(seconds)
+        fates.met[out.id] = seconds
+        await alarm.sleep(seconds)
         if outcome != "succeeded":
             raise Unlucky(f"It {outcome.replace('_', ' ')}, as runs before it did.")
 

@@ -7,7 +7,10 @@ from attrs import define, field, frozen
 
 from callsheet.clock import Clock
 from callsheet.instants import MINUTE
+from callsheet.virtual.stand_in import Fates
 from storage.journal.facts import DueOmitted, Fact, InstanceEnded, InstanceQueued, InstanceStarted
+
+_BY_ITSELF = ("succeeded", "failed")
 
 
 @define
@@ -27,10 +30,16 @@ class Line:
 
 @define
 class Tally:
-    """The account of all: a line for each schedule, and when instances began and ended (instants)."""
+    """The account of all: a line for each schedule, and when instances began and ended (instants).
+
+    `resolution` (a duration) is how finely is simulated: nothing was late by less, and who ended by itself took as
+    long as its fate says rather than until it was noticed.
+    """
 
     clock: Clock
     lines: dict[str, Line]
+    fates: Fates
+    resolution: int = 0
     starts: list[int] = field(factory=list)
     ends: list[int] = field(factory=list)
     _begun: set[object] = field(factory=set)
@@ -55,7 +64,8 @@ class Tally:
         else:
             line.firings += 1
             if fact.due_at is not None:
-                line.latest = max(line.latest, now - fact.due_at)
+                late = now - fact.due_at
+                line.latest = line.latest if late < self.resolution else max(line.latest, late)
         line.running += 1
         line.peak = max(line.peak, line.running)
         self.starts.append(now)
@@ -64,7 +74,8 @@ class Tally:
     def _ended(self, fact: InstanceEnded, now: int) -> None:
         line = self.lines[fact.schedule or ""]
         line.outcomes[fact.outcome] += 1
-        line.busy += fact.seconds
+        seconds = self.fates.met.pop(fact.id, fact.seconds)
+        line.busy += seconds if fact.outcome in _BY_ITSELF else fact.seconds
         if fact.id in self._begun:  # what was cancelled in its queue never ran
             self._begun.remove(fact.id)
             line.running -= 1

@@ -35,8 +35,10 @@ _PRESENT = (
 )
 _OVERDUE = f"SELECT {DUE_COLUMNS} FROM schedule s WHERE s.next_fire < ? ORDER BY s.next_fire LIMIT ?"
 _RIPE = "SELECT id FROM instance WHERE start_after <= ? AND start_after IS NOT NULL ORDER BY start_after, id LIMIT ?"
-_NEXT_FIRE = "SELECT min(next_fire) FROM schedule WHERE next_fire IS NOT NULL AND next_fire >= ?"
-_NEXT_RETRY = "SELECT min(start_after) FROM instance WHERE start_after IS NOT NULL"
+_NEXT = (
+    "SELECT (SELECT min(next_fire) FROM schedule WHERE next_fire IS NOT NULL AND next_fire >= ?), "
+    "(SELECT min(start_after) FROM instance WHERE start_after IS NOT NULL)"
+)
 
 
 def claim(work: Work, command: Claim) -> Looked:
@@ -48,11 +50,24 @@ def claim(work: Work, command: Claim) -> Looked:
     tally = _Tally(work, now, command.awake_since)
     since = min(command.awake_since, now + 1)
     tally.settle(work.all(_PRESENT + work.dialect.claim_lock, since, now, command.limit))
+    tally.write()
+    next_fire, next_retry = _next(work)
+    late = next_fire is not None and next_fire < since
+    ripe = next_retry is not None and next_retry <= work.now
+    if not (late or ripe):  # which is nearly always so, and then this was all
+        return Looked(_earlier(next_fire, next_retry), tally.fired, tally.omitted)
+    left = late and _settle_overdue(work, tally, since)
+    released = _release_ripe(work, command.limit) if ripe else 0
+    following = _earlier(*_next(work, since if left else 0), work.now + STRIDE if left else None)
+    return Looked(following, tally.fired + released, tally.omitted)
+
+
+def _settle_overdue(work: Work, tally: "_Tally", since: int) -> bool:
+    """Settle a part of what came due while nobody was up; True when more is left, for the next look."""
     overdue = work.all(_OVERDUE + work.dialect.claim_lock, since, PACE)
     left = tally.settle(overdue, MOST_STARTS) or len(overdue) == PACE
     tally.write()
-    ripe = _release_ripe(work, command.limit)
-    return Looked(_next_look(work, since if left else 0, left), tally.fired + ripe, tally.omitted)
+    return left
 
 
 class _Tally:
@@ -80,6 +95,7 @@ class _Tally:
         """Move the schedules on."""
         if self._moves:
             self._work.dialect.update(self._work.cursor, MOVE, self._moves)
+            self._moves = []
 
     def _settle(self, due: Due) -> None:
         """Decide one schedule's due times; whatever goes wrong with it blocks it alone."""
@@ -134,8 +150,12 @@ def _release_ripe(work: Work, limit: int) -> int:
     return len(rows)
 
 
-def _next_look(work: Work, since: int, overdue: bool) -> int | None:
-    """Return the instant of the next firing or retry, whichever is first; soon, when more is overdue."""
+def _next(work: Work, since: int = 0) -> tuple[int | None, int | None]:
+    """Return the instants of the next firing, not before `since`, and of the next retry."""
     work.flush()
-    times = [work.one(_NEXT_FIRE, since)[0], work.one(_NEXT_RETRY)[0], work.now + STRIDE if overdue else None]
+    fire, retry = work.one(_NEXT, since)
+    return fire, retry
+
+
+def _earlier(*times: int | None) -> int | None:
     return min((time for time in times if time is not None), default=None)

@@ -117,12 +117,15 @@ def carry_out(work: Work, due: Due, decision: Decision, cause: str, **options: A
     if decision.replace:
         reason = "replaced by the next due time"
         cancel_unfinished(work, due.id, "schedule", reason, UNFINISHED)
-    steps: list[tuple[int, Omitted | None]] = [(one.first, one) for one in decision.omitted]
-    steps += [(run, None) for run in decision.runs]
-    for instant, omitted in sorted(steps, key=lambda step: step[0]):
+    steps: list[tuple[int, Omitted | None]] = [(run, None) for run in decision.runs]
+    if decision.omitted:
+        steps += [(one.first, one) for one in decision.omitted]
+        steps.sort(key=lambda step: step[0])
+    for instant, omitted in steps:
         if omitted is None:
-            options |= {"schedule": due.id, "due_at": instant, "in_turn": decision.in_turn}
-            start_one(work, due.start, cause=cause, **options)
+            start_one(
+                work, due.start, cause=cause, schedule=due.id, due_at=instant, in_turn=decision.in_turn, **options
+            )
         else:
             blocker = work.dialect.uuid(due.blocker) if omitted.reason in ("overlap", "queue_full") else None
             record_omission(work, due.id, omitted, blocker)

@@ -14,20 +14,15 @@ from storage.journal.work import Over, Work
 
 MOST_LINKS = 100  # of schedules, each after the one before it
 
-_ANY = "SELECT 1 FROM schedule WHERE follows IS NOT NULL LIMIT 1"
 _OF = f"SELECT {DUE_COLUMNS} FROM schedule s WHERE s.follows = ? AND s.state IN ('active', 'blocked') ORDER BY s.id"
 _FOLLOWED = "SELECT follows, state FROM schedule WHERE id = ?"
 
 
 def fire_followers(work: Work, over: list[Over]) -> None:
     """Make due what comes after the runs that are over now."""
-    over = [one for one in over if one.schedule is not None and one.outcome is not None]
-    if not over:
-        return
-    work.flush()
-    if work.one(_ANY) is None:
-        return
     for one in over:
+        if one.schedule is None or one.outcome is None:
+            continue
         for row in work.all(_OF, one.schedule):
             _follow(work, Due(*row), one)
 

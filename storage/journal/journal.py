@@ -83,7 +83,7 @@ _HANDLERS: dict[type[Command], Callable[[Work, Any], Any]] = {
     commands.Prune: prune.prune,
 }
 # These change rows as Pony objects; a batch is cut where they meet the others, which write below Pony's back.
-_BY_ENTITY = (
+_BY_ENTITY = frozenset((
     commands.PutSchedule,
     commands.CreateSchedules,
     commands.PatchSchedule,
@@ -93,7 +93,7 @@ _BY_ENTITY = (
     commands.PlanChange,
     commands.SkipDue,
     commands.UnskipDue,
-)
+))  # fmt: skip
 SETTLE = 60.0  # seconds in which it must turn out whether a commit took place whose reply was lost
 PAUSE = 0.2  # seconds between two tries to find out
 _RETRIES = 2  # of a whole transaction whose connection was lost before the commit
@@ -152,7 +152,7 @@ class Journal:
         """Write this boot into the node table, before anything else, and shut out all earlier ones."""
         now = self._clock.now()
         with translated(), orm.db_session:
-            self._work().execute(_FENCE, _FENCED, self._node.boot)
+            self._work(self._database.db.get_connection().cursor()).execute(_FENCE, _FENCED, self._node.boot)
             self._database.entities.Node(
                 boot=self._node.boot, name=self._node.name, host=self._node.host, pid=self._node.pid,
                 started_at=now, seen_at=now, last_batch=0,
@@ -161,7 +161,7 @@ class Journal:
     def apply(self, batch: list[Command]) -> Applied:
         """Apply all commands in order; Unavailable means that those without a verdict have changed nothing."""
         whole = Applied()
-        for _, group in groupby(batch, key=lambda command: isinstance(asked(command), _BY_ENTITY)):
+        for _, group in groupby(batch, key=_by_entity):
             try:
                 applied = self._apply_together(list(group))
             except CallsheetError as error:
@@ -232,24 +232,24 @@ class Journal:
         committing = False
         self._database.check_in_place()
         try:
-            with orm.db_session(optimistic=False):
-                work = self._work()
+            objects = _by_entity(batch[0])
+            with self._database.transaction(objects=objects) as cursor:
+                work = self._work(cursor)
                 verdicts = [_verdict(work, command) for command in batch]
-                orm.flush()
+                if objects:
+                    orm.flush()
                 settle(work)
                 work.finish()
                 self._mark(work)
                 committing = True
-                orm.commit()
         except Exception as error:  # noqa: BLE001 - whatever it is, did the commit take place?
             if not (committing and self._was_committed(error)):
                 _raise_meaning(error)
         self._draining = work.draining
         return Applied(verdicts, work.facts)
 
-    def _work(self) -> Work:
+    def _work(self, cursor: Any) -> Work:
         database = self._database
-        cursor = database.db.get_connection().cursor()
         now = self._clock.now()
         return Work(
             cursor, database.dialect, database.entities, self._tasks, self._ids, now, self._node.name, self._node.boot,
@@ -304,6 +304,10 @@ def _verdict(work: Work, command: Command) -> Verdict:
 def asked(command: Command) -> Command:
     """Return what is to be done, whoever asks for it."""
     return command.command if isinstance(command, OnBehalf) else command
+
+
+def _by_entity(command: Command) -> bool:
+    return type(asked(command)) in _BY_ENTITY
 
 
 def _raise_meaning(error: Exception) -> None:

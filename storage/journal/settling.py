@@ -5,7 +5,10 @@ from storage.journal.starts import release
 from storage.journal.turns import ROOM, first_of, is_open, moves_on, schedule_line
 from storage.journal.work import Over, Work
 
-_ANYBODY = "SELECT 1 FROM instance WHERE waits_for IS NOT NULL LIMIT 1"
+_ANYBODY = (
+    "SELECT (SELECT 1 FROM schedule WHERE follows IS NOT NULL LIMIT 1), "
+    "(SELECT 1 FROM instance WHERE waits_for IS NOT NULL LIMIT 1)"
+)
 _LINES = "SELECT DISTINCT waits_for FROM instance WHERE waits_for >= ? AND waits_for < ?"
 
 
@@ -13,17 +16,18 @@ def settle(work: Work) -> None:
     """Do all that follows; what ends meanwhile, such as what is replaced, has its own consequences."""
     while work.over or work.stirred:
         over, work.over = work.over, []
-        fire_followers(work, over)
+        work.flush()
+        follows, waits = work.one(_ANYBODY)
+        if follows:
+            fire_followers(work, over)
         stirred, work.stirred = work.stirred, {}
-        if not work.draining:
+        if (follows or waits) and not work.draining:
             call_next(work, list(dict.fromkeys([*stirred, *_lines_of(work, over)])))
 
 
 def call_next(work: Work, lines: list[str]) -> None:
     """Let those begin who are first in these lines, as far as there is room."""
     work.flush()
-    if work.one(_ANYBODY) is None:
-        return
     for line in lines:
         work.free.pop(line, None)
         work.lines.pop(line, None)

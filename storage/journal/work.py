@@ -122,10 +122,12 @@ class Work:
 
     def flush(self) -> None:
         """Write all that was gathered, parents before children."""
-        self._insert("schedule", self._schedule_columns, self._schedules)
-        self._insert("schedule_tag", "tag, schedule", self._schedule_tags)
-        self._insert("instance", INSTANCE_COLUMNS, self._instances)
-        self._insert("instance_tag", "tag, instance", self._tags)
+        if self._schedules:
+            self._insert("schedule", self._schedule_columns, self._schedules)
+            self._insert("schedule_tag", "tag, schedule", self._schedule_tags)
+        if self._instances:
+            self._insert("instance", INSTANCE_COLUMNS, self._instances)
+            self._insert("instance_tag", "tag, instance", self._tags)
         if self._ends:
             if self.dialect.update(self.cursor, _END, self._ends) != len(self._ends):
                 raise Mismatch

@@ -80,6 +80,35 @@ async def test_nobody_follows_and_nothing_is_read(stage):
     assert stage.table.readings == 0
 
 
+async def test_the_bus_is_told_whether_anybody_follows(stage):
+    assert not stage.followed.events
+    follower, _ = await stage.follow()
+    assert stage.followed.events
+    follower.close()
+    for _ in range(2):  # the first one finds nobody there
+        stage.happen()
+        await trio.sleep(1)
+
+    assert not stage.followed.events
+
+
+async def test_who_joins_while_the_last_one_is_hung_up_on_misses_nothing(stage):
+    slow, _ = await stage.follow(room=1)
+    stage.happen()
+    await trio.sleep(1)
+    async with trio.open_nursery() as nursery:
+
+        async def join():
+            follower, head = await stage.follow()
+            assert stage.followed.events
+            stage.happen()
+            assert [frame.event.id for frame in (await follower.receive()).frames] == [head + 1]
+
+        stage.happen()
+        nursery.start_soon(join)
+    slow.close()
+
+
 async def test_all_who_follow_get_the_very_same_pieces_in_order(stage):
     stage.happen(7)
     followers = [await stage.follow() for _ in range(60)]

@@ -173,7 +173,23 @@ def test_what_lies_closer_together_than_the_resolution_happens_together():
     assert one["firings"] == other["firings"] == 288 * 8
     assert one["peak"]["at"] == "2026-03-01T00:00:00.080000Z"
     assert other["peak"] == {"running": 8, "at": "2026-03-01T00:00:00.200000Z"}
-    assert max(line["latest_by"] for line in other["schedules"]) == pytest.approx(0.19)
+    assert other["busy_seconds"] == 288 * 8
+    assert {line["latest_by"] for line in other["schedules"]} == {0}
+
+
+def test_a_run_counts_for_as_long_as_it_takes_and_not_until_it_is_noticed():
+    one = plan(
+        planned("a", {"cron": "0 * * * *"}, (0.25, "succeeded")), planned("b", {"cron": "0 * * * *"}, (9.0, "failed"))
+    )
+    one.resolution = SECOND
+
+    assert [line["busy_seconds"] for line in simulate(one)["schedules"]] == [6, 216]
+
+
+def test_a_run_that_is_cut_short_counts_until_it_was_cut():
+    one = plan(planned("a", {"cron": "0 * * * *"}, (500.0, "succeeded")), timeout=20 * SECOND)
+
+    assert simulate(one)["busy_seconds"] == 24 * 20
 
 
 def test_whole_seconds_are_met_exactly_at_every_resolution():
@@ -186,9 +202,10 @@ def test_whole_seconds_are_met_exactly_at_every_resolution():
 
 
 def test_the_resolution_fits_the_shortest_interval():
-    assert fit_resolution(START, [Every(5 * MINUTE, 0), Every(DAY, 0)]) == SECOND // 5
+    assert fit_resolution(START, [Every(5 * MINUTE, 0), Every(DAY, 0)]) == SECOND
+    assert fit_resolution(START, [Every(MINUTE, 0), Every(DAY, 0)]) == SECOND // 5
     assert fit_resolution(START, [Every(DAY, 0)]) == SECOND
-    assert fit_resolution(START, [Every(SECOND, 0)]) == SECOND // 1000
+    assert fit_resolution(START, [Every(SECOND, 0)]) == SECOND // 500
     assert fit_resolution(START, []) == SECOND
 
 
