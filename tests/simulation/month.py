@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import trio
-import trio.testing
 from attrs import define, field
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -31,6 +30,7 @@ from callsheet.errors import CallsheetError
 from callsheet.ids import IdMaker
 from callsheet.instants import DAY, HOUR, SECOND, parse_instant
 from callsheet.tasks import Registry
+from callsheet.virtual.clock import JumpingClock
 from storage.database import Database, open_database, this_node
 from storage.door import InlineDoor
 from storage.journal import commands
@@ -38,6 +38,7 @@ from storage.journal.journal import Journal
 
 START = parse_instant("2026-03-10T00:00:00Z")  # both changes of clocks, in America and in Europe, lie ahead
 LENGTH = 31 * DAY / SECOND
+HOUSEKEEPING = 6 * HOUR / SECOND  # a hundred looks of the janitor and of the auditor, each at a slice
 MOST_RUNNING = 25
 PATIENCE = 30 * DAY / SECOND  # for what still goes on at the end
 
@@ -70,7 +71,9 @@ class Month:
         node = this_node("n1", self.ids.make(self.clock.now()))
         journal = Journal(self.database, node, tasks, self.clock, self.ids, MOST_RUNNING)
         journal.register()
-        rules = Rules(drain=self.dice.choice([0, 5, 60]), longest_wait=3600.0)
+        rules = Rules(
+            drain=self.dice.choice([0, 5, 60]), longest_wait=3600.0, tells_webhooks=False, housekeeping=HOUSEKEEPING
+        )
         async with trio.open_nursery() as nursery:
             running: Engine = await nursery.start(engine, journal, InlineDoor(), tasks, self.clock, rules, None)
             self.bus = running.bus
@@ -218,7 +221,9 @@ def play(seed: int) -> Month:
             dice = random.Random(seed)
             ids = IdMaker(lambda: dice.getrandbits(62))
             month = Month(World(random.Random(seed + 1)), database, VirtualClock(START), dice, ids)
-            trio.run(live, month, clock=trio.testing.MockClock(autojump_threshold=0))
+            clock = JumpingClock()
+            clock.run_until(2 * (LENGTH + PATIENCE))
+            trio.run(live, month, clock=clock)
             promises.check(month.world, database, MOST_RUNNING)
     return month
 
