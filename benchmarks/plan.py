@@ -32,6 +32,7 @@ class Plan:
     sleeper_rounds: int = 3
     outputs: int = 100_000
     output_rounds: int = 3
+    simulation_rounds: int = 3
     history: int = 10_000_000
     pruned: int = 100_000
     peers: Path | None = None
@@ -55,6 +56,7 @@ QUICK = Plan(
     sleeper_rounds=1,
     outputs=20_000,
     output_rounds=1,
+    simulation_rounds=1,
     history=50_000,
     pruned=0,
 )

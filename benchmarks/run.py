@@ -26,6 +26,7 @@ from benchmarks import (
     outputs,
     over_http,
     report,
+    simulation,
     sleepers,
     throughput,
 )
@@ -42,6 +43,7 @@ MEASUREMENTS: dict[str, Callable[[Plan], Iterator[Figure | Side]]] = {
     "many-schedules": many_schedules.measure,
     "sleepers": sleepers.measure,
     "outputs": outputs.measure,
+    "simulation": simulation.measure,
     "history": history.measure,
 }
 

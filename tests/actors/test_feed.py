@@ -63,7 +63,7 @@ class Stage:
 
 
 @pytest.fixture
-async def stage(nursery, autojump_clock):
+async def stage(nursery):
     to_feed, inbox = trio.open_memory_channel[FeedMessage](10)
     nudge, nudges = trio.open_memory_channel[Nudge](1)
     table = Table()
@@ -73,14 +73,14 @@ async def stage(nursery, autojump_clock):
     to_feed.close()
 
 
-async def test_nobody_follows_and_nothing_is_read(stage):
+async def test_nobody_follows_and_nothing_is_read(stage, autojump_clock):
     stage.happen()
     await trio.sleep(1)
 
     assert stage.table.readings == 0
 
 
-async def test_the_bus_is_told_whether_anybody_follows(stage):
+async def test_the_bus_is_told_whether_anybody_follows(stage, autojump_clock):
     assert not stage.followed.events
     follower, _ = await stage.follow()
     assert stage.followed.events
@@ -92,7 +92,7 @@ async def test_the_bus_is_told_whether_anybody_follows(stage):
     assert not stage.followed.events
 
 
-async def test_who_joins_while_the_last_one_is_hung_up_on_misses_nothing(stage):
+async def test_who_joins_while_the_last_one_is_hung_up_on_misses_nothing(stage, autojump_clock):
     slow, _ = await stage.follow(room=1)
     stage.happen()
     await trio.sleep(1)
@@ -109,7 +109,7 @@ async def test_who_joins_while_the_last_one_is_hung_up_on_misses_nothing(stage):
     slow.close()
 
 
-async def test_all_who_follow_get_the_very_same_pieces_in_order(stage):
+async def test_all_who_follow_get_the_very_same_pieces_in_order(stage, autojump_clock):
     stage.happen(7)
     followers = [await stage.follow() for _ in range(60)]
     stage.happen(3)
@@ -120,7 +120,7 @@ async def test_all_who_follow_get_the_very_same_pieces_in_order(stage):
     assert all(chunk is chunks[0] for chunk in chunks)
 
 
-async def test_who_does_not_take_what_comes_is_hung_up_on(stage):
+async def test_who_does_not_take_what_comes_is_hung_up_on(stage, autojump_clock):
     slow, _ = await stage.follow(room=1)
     quick, _ = await stage.follow()
     for count in range(1, 4):
@@ -132,7 +132,7 @@ async def test_who_does_not_take_what_comes_is_hung_up_on(stage):
         await slow.receive()
 
 
-async def test_an_outage_delays_and_loses_nothing(stage):
+async def test_an_outage_delays_and_loses_nothing(stage, autojump_clock):
     follower, _ = await stage.follow()
     stage.table.away = True
     stage.happen(2)
@@ -142,14 +142,14 @@ async def test_an_outage_delays_and_loses_nothing(stage):
     assert [frame.event.id for frame in (await follower.receive()).frames] == [1, 2]
 
 
-async def test_who_would_join_during_an_outage_is_told_so(stage):
+async def test_who_would_join_during_an_outage_is_told_so(stage, autojump_clock):
     stage.table.away = True
 
     with pytest.raises(Unavailable):
         await stage.follow()
 
 
-async def test_an_instance_that_says_something_wakes_its_followers_only(stage):
+async def test_an_instance_that_says_something_wakes_its_followers_only(stage, autojump_clock):
     one, other = uuid4(), uuid4()
     ends = []
     for instance in (one, other):
@@ -170,7 +170,7 @@ async def test_an_instance_that_says_something_wakes_its_followers_only(stage):
     assert set(stage.followed.instances) == {other}
 
 
-async def test_those_who_left_while_nothing_happened_are_forgotten(stage):
+async def test_those_who_left_while_nothing_happened_are_forgotten(stage, autojump_clock):
     for _ in range(1000):
         send, receive = trio.open_memory_channel[Nudge](1)
         await ask(stage.inbox, partial(FollowInstance, uuid4(), send))
@@ -179,7 +179,7 @@ async def test_those_who_left_while_nothing_happened_are_forgotten(stage):
     assert len(stage.followed.instances) <= 64
 
 
-async def test_at_the_last_call_all_get_what_there_is_and_good_bye(stage):
+async def test_at_the_last_call_all_get_what_there_is_and_good_bye(stage, autojump_clock):
     followers = [(await stage.follow())[0] for _ in range(60)]
     stage.table.last += 1
     await ask(stage.inbox, LastCall)
