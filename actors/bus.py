@@ -48,7 +48,7 @@ class Bus:
     door: Door
     journal: Journal
     health: Health = field(factory=Health)
-    meter: Meter = field(factory=Meter)
+    meter: Meter | None = field(factory=Meter)  # None: nobody asks for figures
     listeners: list[Listener] = field(factory=list)
     feed: trio.MemorySendChannel[Nudge] | None = None  # who reads new events from the database
     followed: Followed = field(factory=Followed)  # what the feed has to read them for
@@ -96,7 +96,8 @@ async def _commit(ends: Bus, batch: list[Order]) -> list[Order]:
     """Commit a batch, answer and tell; return the orders that must be tried again."""
     began = trio.current_time()
     applied, reason = await _apply(ends, batch)
-    _measure(ends.meter, trio.current_time() - began, len(batch), failed=reason is not None)
+    if ends.meter is not None:
+        _measure(ends.meter, trio.current_time() - began, len(batch), failed=reason is not None)
     for one, verdict in zip(batch, applied.verdicts, strict=False):
         _answer(one, verdict)
     ends.health.storage = reason
@@ -156,7 +157,8 @@ async def _tell(ends: Bus, facts: tuple[Fact, ...]) -> None:
         _offer(ends.narrator, facts)
     if ends.webhooks is not None:
         _offer(ends.webhooks, Nudge())
-    ends.meter.take(facts)
+    if ends.meter is not None:
+        ends.meter.take(facts)
 
 
 def _stir(followed: Followed, batch: list[Order], facts: list[Fact]) -> None:

@@ -87,6 +87,7 @@ class Rules:
     cleanup_timeout: float = 5.0
     last_cleanup: float = 1.2  # after the drain: stopping has its own bound, drain + 2 s in all
     tells_webhooks: bool = True  # a simulation tells nobody
+    counts: bool = True  # for /metrics, of which a simulation has none
     longest_wait: float = LONGEST_WAIT  # of the scheduler; a simulation whose clock never steps may wait for days
     keep: Keep = field(factory=Keep)  # history: for ever, unless told otherwise
     housekeeping: float = EVERY  # between two looks of the janitor and of the auditor; longest_wait, if that is longer
@@ -151,10 +152,10 @@ async def engine(
     shared.queues |= {"feed": to_feed, "webhooks": to_webhooks}
     read = partial(_read, door, journal)
     async with trio.open_nursery() as tree:
-        writer = Bus(
-            bus_inbox, to_tipman, to_scheduler, to_narrator if write else None, door, journal, shared.health,
-            shared.meter, shared.listeners, wake_feed, followed, wake_webhooks if rules.tells_webhooks else None,
-        )  # fmt: skip
+        about = (shared.health, shared.meter if rules.counts else None, shared.listeners, wake_feed, followed)
+        hooks = wake_webhooks if rules.tells_webhooks else None
+        people = to_narrator if write else None
+        writer = Bus(bus_inbox, to_tipman, to_scheduler, people, door, journal, *about, hooks)
         tree.start_soon(_part, shared, partial(bus, writer))
         # A process knows real time only: on a clock that jumps, isolated tasks run in this one, as in `run`.
         workers = None if isinstance(clock, VirtualClock) else Pool()

@@ -13,6 +13,7 @@ import trio
 from attrs import frozen
 
 import callsheet
+import callsheet.wrong_fields  # now, so that the first mistake of a client does not hold up the loop
 from actors.supervisor import Engine, Rules, engine
 from callsheet import demo, logs
 from callsheet.builtin import addresses

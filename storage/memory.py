@@ -1,6 +1,7 @@
 """A database in memory, for virtual time: as fast as SQLite gets, and gone when it is closed."""
 
 import sqlite3
+from collections.abc import Iterable
 from functools import partial
 from typing import Any
 
@@ -14,14 +15,24 @@ from storage.migrate import migrate, migrations, run_statements
 _URL = "sqlite:///:memory:"
 
 
-def open_in_memory(now: int) -> Database:
-    """Open an empty database that belongs to this thread alone: only here can it be read and written."""
+COUNTING = ("instance_state", "instance_task")
+"""The indexes by which running instances are counted, and people look for instances: nothing else needs them."""
+
+
+def open_in_memory(now: int, without: Iterable[str] = ()) -> Database:
+    """Open an empty database that belongs to this thread alone: only here can it be read and written.
+
+    `without` names indexes to do without, where nobody asks what they answer.
+    """
     db = orm.Database()
     entities = define(db)
     db.on_connect(_set_up, provider="sqlite")
     db.bind("sqlite", ":memory:")
     with orm.db_session:
-        migrate(db.get_connection().cursor(), "?", migrations("sqlite"), now, run_statements)
+        cursor = db.get_connection().cursor()
+        migrate(cursor, "?", migrations("sqlite"), now, run_statements)
+        for index in without:
+            cursor.execute(f"DROP INDEX {index}")
     db.generate_mapping(create_tables=False, check_tables=False)
     connection = db.provider.pool.con
     release = connection.close  # for Pony's own `disconnect` spares it

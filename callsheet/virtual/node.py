@@ -1,7 +1,7 @@
 """One node on virtual time: a whole engine over a database in memory, that can crash and boot again."""
 
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any, TypeVar
 
@@ -25,7 +25,7 @@ from storage.memory import open_in_memory
 T = TypeVar("T")
 
 # Nobody outside is told; the clock is only ever set through `step`, which says so to the scheduler.
-RULES = Rules(longest_wait=86_400.0, tells_webhooks=False)
+RULES = Rules(longest_wait=86_400.0, tells_webhooks=False, counts=False)
 
 
 class VirtualDoor(InlineDoor):
@@ -77,11 +77,15 @@ class VirtualNode:
         seed: int,
         max_running: int | None = None,
         rules: Rules = RULES,
+        without: Iterable[str] = (),
     ) -> "VirtualNode":
-        """Return a node whose clock shows `start` (an instant); its ids are drawn from `seed`."""
+        """Return a node whose clock shows `start` (an instant); its ids are drawn from `seed`.
+
+        `without` names indexes that its database can do without.
+        """
         ids = IdMaker(partial(random.Random(seed).getrandbits, 62))  # noqa: S311 - ids, not secrets
         clock = VirtualClock(start, trio.lowlevel.current_clock().current_time)
-        return cls(tasks, clock, ids, rules, open_in_memory(start), max_running)
+        return cls(tasks, clock, ids, rules, open_in_memory(start, without), max_running)
 
     async def boot(self, nursery: trio.Nursery) -> None:
         """Start the engine: a boot of its own, that settles what an earlier one left."""

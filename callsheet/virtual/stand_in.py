@@ -40,14 +40,14 @@ class Fates:
 def stand_in(policy: Policy, fates: Fates, alarm: Alarm) -> Task[Any, Any]:
     """Make the task that stands in; its input is the id of the schedule."""
 
-    async def live(schedule: str, out: Out[None]) -> None:
-        seconds, outcome = fates.of(schedule, out.due_at, out.attempt)
+    async def live(_in: str, out: Out[None]) -> None:
+        seconds, outcome = fates.of(_in, out.due_at, out.attempt)
         fates.met[out.id] = seconds
         await alarm.sleep(seconds)
         if outcome != "succeeded":
             raise Unlucky(f"It {outcome.replace('_', ' ')}, as runs before it did.")
 
-    made = _stateful(policy, live) if policy.state else task(name=policy.name)(_plain(live))
+    made = _stateful(policy, live) if policy.state else task(name=policy.name)(live)
     return evolve(
         cast("Task[Any, Any]", made),
         timeout=policy.timeout,
@@ -57,13 +57,6 @@ def stand_in(policy: Policy, fates: Fates, alarm: Alarm) -> Task[Any, Any]:
 
 
 Live = Callable[[str, Out[None]], Any]
-
-
-def _plain(live: Live) -> Callable[[str, Out[None]], Any]:
-    async def stand(_in: str, out: Out[None]) -> None:
-        await live(_in, out)
-
-    return stand
 
 
 def _stateful(policy: Policy, live: Live) -> Any:

@@ -106,7 +106,11 @@ class Rush:
 
 
 def _levels(starts: Iterable[int], ends: Iterable[int]) -> Iterator[tuple[int, int]]:
-    running = 0
-    for at, change in sorted([(at, 1) for at in starts] + [(at, -1) for at in ends]):
-        running += change
-        yield at, running
+    """Yield how many ran: at each instant the most, once the first of those who end then has ended."""
+    running, began, ended = 0, Counter(starts), Counter(ends)
+    for at in sorted(began.keys() | ended.keys()):
+        if ended[at]:
+            yield at, running - 1
+        running += began[at] - ended[at]
+        if began[at]:
+            yield at, running

@@ -14,11 +14,10 @@ from callsheet.errors import Unavailable
 from callsheet.firing import Omitted, decide
 from callsheet.instants import SECOND
 from callsheet.logs import told
-from storage.dialect import Row
 from storage.failures import meaning_of
 from storage.journal.commands import Claim
 from storage.journal.facts import Looked, ScheduleChanged
-from storage.journal.firings import DUE_COLUMNS, MOVE, Due, carry_out, moved, obstacle_of, planned_of
+from storage.journal.firings import DUE_COLUMNS, Due, Stand, carry_out, move, obstacle_of, planned_of, stand_of
 from storage.journal.ledger import record_omission
 from storage.journal.planning import planned_anew
 from storage.journal.starts import release
@@ -77,7 +76,7 @@ class _Tally:
         self._work = work
         self._now = now
         self._awake_since = awake_since
-        self._moves: list[Row] = []
+        self._stands: list[tuple[Due, Stand]] = []
         self._started = 0
         self.fired = 0
         self.omitted = 0
@@ -93,16 +92,15 @@ class _Tally:
 
     def write(self) -> None:
         """Move the schedules on."""
-        if self._moves:
-            self._work.dialect.update(self._work.cursor, MOVE, self._moves)
-            self._moves = []
+        move(self._work, self._stands)
+        self._stands = []
 
     def _settle(self, due: Due) -> None:
         """Decide one schedule's due times; whatever goes wrong with it blocks it alone."""
         work = self._work
         try:
             if due.state == "paused":
-                self._moves.append(_resumed(work, due))
+                self._stands.append((due, _resumed(work, due)))
                 return
             obstacle = obstacle_of(work, due.task, due.input)
             assert due.next_due is not None
@@ -113,31 +111,29 @@ class _Tally:
             log.exception(
                 "schedule %s blocked: its trigger failed", due.id, extra=told("trigger.failed", schedule=due.id)
             )
-            self._moves.append(_failed(work, due, error))
+            self._stands.append((due, _failed(work, due, error)))
             return
         carry_out(work, due, decision, "schedule")
         self._started += len(decision.runs)
         self.omitted += sum(omission.count for omission in decision.omitted)
-        self._moves.append(moved(work, due, decision, obstacle))
+        self._stands.append((due, stand_of(work, due, decision, obstacle)))
 
 
-def _resumed(work: Work, due: Due) -> tuple[Any, ...]:
+def _resumed(work: Work, due: Due) -> Stand:
     """Return where a schedule stands whose pause has run out: active, strictly in the future."""
     stands, reason = planned_anew(work, due.id, due.plan, due.jitter, due.last_due, due.runs_left)
     work.facts.append(ScheduleChanged(due.id, "resumed", due.version, "the pause has run out"))
-    return (
-        due.last_due, stands.next_due, stands.next_fire, stands.state, reason, None, due.run_count, due.skips, due.id,
-    )  # fmt: skip
+    return Stand(due.last_due, stands.next_due, stands.next_fire, due.run_count, stands.state, reason, None, due.skips)
 
 
-def _failed(work: Work, due: Due, error: Exception) -> tuple[Any, ...]:
+def _failed(work: Work, due: Due, error: Exception) -> Stand:
     """Account for the due time at which a trigger failed; return where the schedule stands: blocked."""
     if due.next_due is not None:
         record_omission(work, due.id, Omitted("rejected", "trigger_failed", due.next_due, due.next_due, 1), None)
     reason = f"trigger_failed: {type(error).__name__}: {error}"
     work.facts.append(ScheduleChanged(due.id, "blocked", due.version, reason))
     last = due.last_due if due.next_due is None else due.next_due
-    return last, None, None, "blocked", reason, None, due.run_count, due.skips, due.id
+    return Stand(last, None, None, due.run_count, "blocked", reason, None, due.skips)
 
 
 def _release_ripe(work: Work, limit: int) -> int:

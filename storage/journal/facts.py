@@ -64,7 +64,8 @@ class InstanceStarted(Fact, frozen=True):
         """Return task, cause, attempt and due time."""
         if self.due_at is None:
             return _begun(self.task, self.cause, self.attempt)
-        return _json(task=self.task, cause=self.cause, attempt=self.attempt, due_at=format_instant(self.due_at))
+        begun = _begun(self.task, self.cause, self.attempt).removesuffix(b"}")
+        return b'%b,"due_at":"%b"}' % (begun, _shown(self.due_at))
 
 
 class InstanceQueued(Fact, frozen=True):
@@ -291,6 +292,11 @@ _KNOWN = 1024  # texts that are made once: those of a task are few
 @lru_cache(_KNOWN)
 def _begun(task: str, cause: str, attempt: int) -> bytes:
     return _json(task=task, cause=cause, attempt=attempt)
+
+
+@lru_cache(_KNOWN)
+def _shown(instant: int) -> bytes:
+    return format_instant(instant).encode()
 
 
 def _ended(task: str, outcome: str, seconds: float) -> bytes:

@@ -4,11 +4,13 @@ from typing import Any
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import astuple
 
 from callsheet.errors import Invalid
 from callsheet.firing import Decision, Omitted, Planned, standing
 from callsheet.lifecycle import UNFINISHED
 from callsheet.timetable import Plan, bounded
+from storage.dialect import Row
 from storage.journal.cancels import cancel_unfinished
 from storage.journal.commands import Start
 from storage.journal.facts import ScheduleChanged
@@ -20,13 +22,15 @@ from storage.triggers import load_trigger
 
 DUE_COLUMNS = (
     "s.id, s.task, s.input, s.trigger, s.overlap, s.catch_up, s.catch_up_window, s.jitter, s.timeout, s.tags, "
-    "s.state, s.state_reason, s.last_due, s.next_due, s.version, s.starts_at, s.ends_at, s.max_runs, s.run_count, "
-    "s.skips, "
+    "s.state, s.state_reason, s.state_errors, s.skips, s.last_due, s.next_due, s.version, s.starts_at, s.ends_at, "
+    "s.max_runs, s.run_count, "
     "(SELECT i.id FROM instance i WHERE i.schedule = s.id AND i.state IN ('queued', 'running') LIMIT 1)"
 )
-MOVE = (
-    "UPDATE schedule SET last_due = ?, next_due = ?, next_fire = ?, state = ?, state_reason = ?, state_errors = ?, "
-    "run_count = ?, skips = ? WHERE id = ?"
+# What is not named is not touched: `state` alone is in three indexes.
+_MOVE_ON = "UPDATE schedule SET last_due = ?, next_due = ?, next_fire = ?, run_count = ? WHERE id = ?"
+_MOVE = (
+    "UPDATE schedule SET last_due = ?, next_due = ?, next_fire = ?, run_count = ?, state = ?, state_reason = ?, "
+    "state_errors = ?, skips = ? WHERE id = ?"
 )
 
 
@@ -45,6 +49,8 @@ class Due(Struct, frozen=True):
     tags: str
     state: str
     state_reason: str | None
+    state_errors: str | None
+    skips: str
     last_due: int | None
     next_due: int | None
     version: int
@@ -52,7 +58,6 @@ class Due(Struct, frozen=True):
     ends_at: int | None
     max_runs: int | None
     run_count: int
-    skips: str
     blocker: Any
 
     @property
@@ -70,6 +75,25 @@ class Due(Struct, frozen=True):
         """Return what a run of it starts with."""
         tags = tuple(msgspec.json.decode(self.tags)) if self.tags != "[]" else ()
         return Start(self.task, self.input.encode(), self.timeout, tags)
+
+
+class Stand(Struct, frozen=True):
+    """Where a schedule stands once its due times were decided."""
+
+    last_due: int | None
+    next_due: int | None
+    next_fire: int | None
+    run_count: int
+    state: str
+    reason: str | None
+    errors: str | None
+    skips: str
+
+    def moves_on(self, due: Due) -> bool:
+        """Tell whether it only waits for the next due time now, as nearly always."""
+        return (self.state, self.reason, self.errors, self.skips) == (
+            due.state, due.state_reason, due.state_errors, due.skips
+        )  # fmt: skip
 
 
 class Obstacle(Struct, frozen=True):
@@ -131,8 +155,8 @@ def carry_out(work: Work, due: Due, decision: Decision, cause: str, **options: A
             record_omission(work, due.id, omitted, blocker)
 
 
-def moved(work: Work, due: Due, decision: Decision, obstacle: Obstacle | None) -> tuple[Any, ...]:
-    """Return the values of MOVE: where the schedule stands after its due times were decided."""
+def stand_of(work: Work, due: Due, decision: Decision, obstacle: Obstacle | None) -> Stand:
+    """Return where a schedule stands after its due times were decided."""
     count = due.run_count + len(decision.runs)
     left = None if due.max_runs is None else due.max_runs - count
     state = standing(due.plan, decision.next, left)
@@ -142,7 +166,22 @@ def moved(work: Work, due: Due, decision: Decision, obstacle: Obstacle | None) -
     if state != due.state:
         change = "unblocked" if state == "active" else state
         work.facts.append(ScheduleChanged(due.id, change, due.version, reason))
-    return decision.last, decision.next, decision.next_fire, state, reason, errors, count, _left(due, decision), due.id
+    skips = _left(due, decision)
+    return Stand(decision.last, decision.next, decision.next_fire, count, state, reason, errors, skips)
+
+
+def move(work: Work, stands: list[tuple[Due, Stand]]) -> None:
+    """Write where schedules stand."""
+    on: list[Row] = []
+    anew: list[Row] = []
+    for due, stand in stands:
+        if stand.moves_on(due):
+            on.append((stand.last_due, stand.next_due, stand.next_fire, stand.run_count, due.id))
+        else:
+            anew.append((*astuple(stand), due.id))
+    for sql, rows in ((_MOVE_ON, on), (_MOVE, anew)):
+        if rows:
+            work.dialect.update(work.cursor, sql, rows)
 
 
 def _left(due: Due, decision: Decision) -> str:

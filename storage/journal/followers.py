@@ -9,7 +9,7 @@ from callsheet.errors import FieldError, Invalid
 from callsheet.firing import decide_at_once, jitter_of
 from callsheet.timetable import ENDS, After, trigger_of
 from storage.journal.facts import ScheduleChanged
-from storage.journal.firings import DUE_COLUMNS, MOVE, Due, carry_out, moved, obstacle_of, planned_of
+from storage.journal.firings import DUE_COLUMNS, Due, carry_out, move, obstacle_of, planned_of, stand_of
 from storage.journal.work import Over, Work
 
 MOST_LINKS = 100  # of schedules, each after the one before it
@@ -41,7 +41,7 @@ def _follow(work: Work, due: Due, over: Over) -> None:
     delay = jitter_of(due.id, due_at, due.jitter)
     start_after = work.now + delay if delay or work.draining else None  # the due time may be ahead of a clock set back
     carry_out(work, due, decision, "after", retry_of=over.instance, start_after=start_after)
-    work.dialect.update(work.cursor, MOVE, [moved(work, due, decision, obstacle)])
+    move(work, [(due, stand_of(work, due, decision, obstacle))])
 
 
 def _within_bounds(due: Due, instant: int) -> bool:

@@ -5,7 +5,7 @@ import trio
 
 from callsheet.builtin.addresses import allow, parse_allow
 from callsheet.builtin.dialling import BadAnswer
-from callsheet.builtin.http_get import fetch
+from callsheet.builtin.fetching import fetch
 from callsheet.builtin.posting import post
 
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"

@@ -8,7 +8,8 @@ import trio
 from callsheet import run
 from callsheet.builtin.addresses import AddressRefused, allow, parse_allow
 from callsheet.builtin.dialling import BadAnswer, NotReached, TooSlow, resolve
-from callsheet.builtin.http_get import MOST_BYTES, Reply, fetch, http_get
+from callsheet.builtin.fetching import MOST_BYTES, fetch
+from callsheet.builtin.http_get import Reply, http_get
 from callsheet.errors import Invalid
 from tests.callsheet.tiny_server import OK, names, redirect, silence
 

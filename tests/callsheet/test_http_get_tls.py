@@ -8,7 +8,7 @@ import pytest
 import trio
 
 from callsheet.builtin.dialling import NotReached, TooSlow
-from callsheet.builtin.http_get import fetch
+from callsheet.builtin.fetching import fetch
 from tests.callsheet.tiny_server import OK, names
 
 
