@@ -177,6 +177,25 @@ def test_what_lies_closer_together_than_the_resolution_happens_together():
     assert {line["latest_by"] for line in other["schedules"]} == {0}
 
 
+@pytest.mark.parametrize("resolution", [0, SECOND])
+@pytest.mark.parametrize("seconds", [299.5, 300.0])
+def test_what_ends_in_the_moment_of_the_next_due_time_has_ended_before_it(seconds, resolution):
+    for seed in range(3):
+        crowd = [planned(name, {"cron": "*/5 * * * *"}, (seconds, "succeeded")) for name in "abc"]
+        one = plan(*crowd, span=6 * HOUR, seed=seed)
+        one.resolution = resolution
+
+        assert simulate(one)["firings"] == 3 * 72
+
+
+def test_what_ends_after_the_next_due_time_goes_on_at_it():
+    one = plan(planned("a", {"cron": "*/5 * * * *"}, (300.001, "succeeded")), span=6 * HOUR)
+    one.resolution = SECOND
+
+    answer = simulate(one)
+    assert (answer["firings"], answer["omissions"]) == (36, [{"fate": "skipped", "reason": "overlap", "count": 36}])
+
+
 def test_a_run_counts_for_as_long_as_it_takes_and_not_until_it_is_noticed():
     one = plan(
         planned("a", {"cron": "0 * * * *"}, (0.25, "succeeded")), planned("b", {"cron": "0 * * * *"}, (9.0, "failed"))
