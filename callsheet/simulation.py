@@ -9,14 +9,16 @@ from typing import Any
 
 from msgspec import Struct
 
+from callsheet.definition import Definition, check_slug, define
 from callsheet.errors import FieldError, Invalid
-from callsheet.instants import SECOND, format_instant, parse_duration
+from callsheet.instants import MINUTE, SECOND, format_instant, parse_duration
 from callsheet.tasks import Task
 from callsheet.timetable import Plan as When
 from callsheet.timetable import count_due, upcoming
 
 MOST_FIRINGS = 1_000_000
 MOST_SCHEDULES = 10_000
+MOST_SEED = 2**53
 FINENESS = 300
 RESOLUTIONS = tuple(SECOND // part for part in (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000))
 DEFAULT_SECONDS = 1.0  # of a run of which nobody knows how long it takes
@@ -100,6 +102,20 @@ def check_size(start: int, end: int, triggers: Sequence[When]) -> None:
     raise Invalid(FieldError("/to", f"means more than {MOST_FIRINGS:,} due times: choose a shorter span"))
 
 
+def choose_resolution(plan: Plan, triggers: Sequence[When]) -> int:
+    """Return how finely to simulate a plan: exactly where runs wait for each other, for there delays add up."""
+    return 0 if _has_lines(plan) else fit_resolution(plan.start, triggers)
+
+
+def _has_lines(plan: Plan) -> bool:
+    documents = (planned.document for planned in plan.schedules)
+    return (
+        plan.max_running is not None
+        or any(task.max_running is not None or task.state is not None or task.retries for task in plan.tasks)
+        or any("after" in document["trigger"] or document.get("overlap") == "queue" for document in documents)
+    )
+
+
 def fit_resolution(start: int, triggers: Sequence[When]) -> int:
     """Return how finely to simulate: a three-hundredth of the shortest time between two due times, but at most 1 s.
 
@@ -111,6 +127,39 @@ def fit_resolution(start: int, triggers: Sequence[When]) -> int:
         gaps += [later - earlier for earlier, later in pairwise(soon)]
     shortest = min(gaps) // FINENESS
     return next((step for step in RESOLUTIONS if step <= shortest), 0)
+
+
+def check_seed(value: object) -> int:
+    """Return a seed; ValueError says what is wrong."""
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MOST_SEED:
+        raise ValueError("must be a whole number from 0 to 2^53")
+    return value
+
+
+def check_resolution(value: object) -> int:
+    """Return a resolution as a duration; ValueError says what is wrong."""
+    resolution = parse_duration(value)
+    if resolution > MINUTE:
+        raise ValueError("must be at most one minute")
+    return resolution
+
+
+def read_schedules(value: object, tasks: Mapping[str, Task[Any, Any]], now: int) -> dict[str, Definition]:
+    """Read documents of schedules by id, that are to be tried; Invalid lists what is wrong with any of them."""
+    if not isinstance(value, dict):
+        raise Invalid(FieldError("", "must be an object: ids of schedules, and their documents"))
+    found: dict[str, Definition] = {}
+    errors: list[FieldError] = []
+    for name, document in value.items():
+        pointer = "/" + name.replace("~", "~0").replace("/", "~1")
+        try:
+            check_slug(name, "")
+            found[name] = define(document, tasks, now=now)
+        except Invalid as error:
+            errors.extend(error.under(pointer).errors)
+    if errors:
+        raise Invalid(*errors)
+    return found
 
 
 def read_durations(given: object) -> dict[str, list[Fate]]:

@@ -5,18 +5,15 @@ from typing import Any
 from quart import Blueprint, Response
 
 from callsheet import bodies, models
-from callsheet.definition import Definition, check_positive, check_slug, define
-from callsheet.errors import FieldError, Invalid
-from callsheet.instants import MINUTE, parse_duration
-from callsheet.simulation import check_span, read_durations
+from callsheet.definition import check_positive
+from callsheet.instants import parse_duration
+from callsheet.simulation import check_resolution, check_seed, check_span, read_durations, read_schedules
 from storage.queries.simulation import make_plan
 from web.asking import Fields, body_object, instant, no_query
 from web.documented import documented
-from web.site import Site, site
+from web.site import site
 
 simulation = Blueprint("simulation", __name__)
-
-_MOST_SEED = 2**53
 
 
 @simulation.post("/v1/simulate")
@@ -29,11 +26,11 @@ async def simulate() -> Response:
     start = fields.read("from", instant)
     start = here.clock.now() if start is None else start
     end = fields.read("to", lambda value: _end(value, start), required=True)
-    seed = fields.read("seed", _seed) or 0
-    resolution = fields.read("resolution", _resolution)
+    seed = fields.read("seed", check_seed) or 0
+    resolution = fields.read("resolution", check_resolution)
     most = fields.read("max_running", check_positive) if "max_running" in fields.document else here.max_running
     given = fields.read("durations", read_durations) or {}
-    tried = fields.read("schedules", lambda value: _tried(value, here, start)) or {}
+    tried = fields.read("schedules", lambda value: read_schedules(value, here.tasks, start)) or {}
     fields.close()
     assert end is not None
     check_span(start, end)
@@ -52,34 +49,3 @@ def _end(value: Any, start: int) -> int:
         return start + parse_duration(value)
     except ValueError:
         raise ValueError('must be an RFC 3339 time with an offset, or a duration like "7d" after from') from None
-
-
-def _seed(value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= _MOST_SEED:
-        raise ValueError("must be a whole number from 0 to 2^53")
-    return value
-
-
-def _resolution(value: Any) -> int:
-    resolution = parse_duration(value)
-    if resolution > MINUTE:
-        raise ValueError("must be at most one minute")
-    return resolution
-
-
-def _tried(value: Any, here: Site, start: int) -> dict[str, Definition]:
-    """Check documents of schedules by id; Invalid lists what is wrong with any of them."""
-    if not isinstance(value, dict):
-        raise Invalid(FieldError("", "must be an object: ids of schedules, and their documents"))
-    found: dict[str, Definition] = {}
-    errors: list[FieldError] = []
-    for name, document in value.items():
-        pointer = "/" + name.replace("~", "~0").replace("/", "~1")
-        try:
-            check_slug(name, "")
-            found[name] = define(document, here.tasks, now=start)
-        except Invalid as error:
-            errors.extend(error.under(pointer).errors)
-    if errors:
-        raise Invalid(*errors)
-    return found

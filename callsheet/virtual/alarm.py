@@ -5,6 +5,7 @@ Trio makes a scope, a deadline and an exception for each who sleeps, which is mo
 
 import trio
 
+from callsheet.instants import SECOND
 from callsheet.virtual.clock import JumpingClock
 
 
@@ -15,9 +16,14 @@ class Alarm:
         self._clock = clock
         self._sleepers: dict[float, list[trio.lowlevel.Task]] = {}
 
+    def now(self) -> float:
+        """Return Trio's time."""
+        return self._clock.current_time()
+
     async def sleep(self, seconds: float) -> None:
         """Sleep for so long by the virtual clock; a checkpoint in any case."""
-        until = self._clock.meets(self._clock.current_time() + seconds)
+        now = round(self._clock.current_time() * SECOND)
+        until = self._clock.meets((now + round(seconds * SECOND)) / SECOND)
         if until <= self._clock.current_time():
             await trio.lowlevel.checkpoint()
         while self._clock.current_time() < until:

@@ -10,16 +10,20 @@ from math import ceil, inf
 
 from trio.abc import Clock
 
+from callsheet.instants import SECOND
+
+_NOISE = 0.1  # microseconds that sums of floats may be off
+
 
 class JumpingClock(Clock):
-    """Seconds from 0; only `run_until` and `stop` let it move.
+    """Seconds from 0; only `run_until` and `stop` let it move, by whole microseconds.
 
-    With `slack`, deadlines that lie closer together than that are met together, at the last of them or a little
-    later: at whole multiples of it, counted from `origin`.
+    With a `grain` (microseconds), deadlines that lie closer together than that are met together, at the last of them
+    or a little later: at whole multiples of it, counted from `origin` (likewise).
     """
 
-    def __init__(self, slack: float = 0.0, origin: float = 0.0) -> None:
-        self._slack = slack
+    def __init__(self, grain: int = 1, origin: int = 0) -> None:
+        self._grain = max(grain, 1)
         self._origin = origin
         self._now = 0.0
         self._limit = 0.0
@@ -48,11 +52,12 @@ class JumpingClock(Clock):
         return 0.0
 
     def meets(self, deadline: float) -> float:
-        """Return the time at which a deadline is met."""
-        if not self._slack:
-            return deadline
-        ticks = ceil((deadline - self._origin) / self._slack - 1e-6)
-        return max(deadline, min(ticks * self._slack + self._origin, self._limit))
+        """Return the time at which a deadline is met: the same for all that mean the same, whatever sums they are."""
+        if deadline == inf:
+            return inf
+        moment = ceil(deadline * SECOND - _NOISE)
+        ticks = -(-(moment - self._origin) // self._grain)
+        return max(deadline, min((ticks * self._grain + self._origin) / SECOND, self._limit))
 
     def run_until(self, limit: float) -> None:
         """Let time pass up to a limit; never back."""

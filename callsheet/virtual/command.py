@@ -6,16 +6,16 @@ import sys
 from argparse import Namespace
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
 from callsheet.clock import WallClock
-from callsheet.definition import Definition, check_slug, define
+from callsheet.definition import Definition, check_positive
 from callsheet.errors import CallsheetError, Invalid, RefusedToStart
 from callsheet.instants import parse_duration, parse_instant
 from callsheet.settings_file import load_settings
-from callsheet.simulation import Plan, check_span, read_durations
+from callsheet.simulation import Plan, check_resolution, check_seed, check_span, read_durations, read_schedules
 from callsheet.tasks import Registry
 from callsheet.virtual.parts import in_processes
 from callsheet.virtual.report import report
@@ -23,12 +23,23 @@ from callsheet.virtual.simulate import simulate
 from storage.queries.simulation import make_plan
 from storage.readonly import open_read_only
 
+T = TypeVar("T")
+
 _POLITE = 10  # how much the service, which started us, goes first
 _MOST_CPU = 60  # seconds, should the service be gone and not end us
 
 
 def run(options: Namespace) -> int:
     """Simulate and print the answer; 0, or 78 with a sentence on what is wrong."""
+    try:
+        return _run(options)
+    except BaseExceptionGroup as group:  # in which Trio tells of Ctrl-C
+        if group.subgroup(KeyboardInterrupt) is None:
+            raise
+        raise KeyboardInterrupt from None
+
+
+def _run(options: Namespace) -> int:
     try:
         if options.plan is not None:
             os.nice(_POLITE)
@@ -67,17 +78,19 @@ def _plan(options: Namespace) -> Plan:
     tasks.load_entry_points()
     for spec in settings.tasks:
         tasks.load(spec)
-    resolution = None if options.resolution is None else _checked("--resolution", lambda: _length(options.resolution))
+    resolution = None if options.resolution is None else _checked("--resolution", lambda: _fine(options.resolution))
+    seed = _checked("--seed", lambda: check_seed(options.seed))
+    _checked("--max-running", lambda: check_positive(options.max_running))
     given = read_durations(_given(options.task_seconds or []))
     with open_read_only(settings.database) as database:
         tried = _tried(options.schedules, tasks, start)
         return make_plan(
-            database, tasks, start=start, end=end, seed=options.seed, resolution=resolution,
+            database, tasks, start=start, end=end, seed=seed, resolution=resolution,
             max_running=options.max_running, given=given, tried=tried,
         )  # fmt: skip
 
 
-def _checked(flag: str, read: Callable[[], int]) -> int:
+def _checked(flag: str, read: Callable[[], T]) -> T:
     try:
         return read()
     except ValueError as error:
@@ -88,8 +101,8 @@ def _end(text: str, start: int) -> int:
     return parse_instant(text) if "T" in text.upper() else start + parse_duration(text)
 
 
-def _length(text: str) -> int:
-    return parse_duration(float(text) if text.replace(".", "", 1).isdigit() else text)
+def _fine(text: str) -> int:
+    return check_resolution(float(text) if text.replace(".", "", 1).isdigit() else text)
 
 
 def _given(pairs: list[str]) -> dict[str, Any]:
@@ -107,7 +120,8 @@ def _tried(name: str | None, tasks: Registry, start: int) -> dict[str, Definitio
     """Read a file of schedules by id that are to be tried."""
     if name is None:
         return {}
-    documents = msgspec.json.decode(_read(name))
-    if not isinstance(documents, dict):
-        raise RefusedToStart(f"{name} must hold an object: ids of schedules, and their documents.")
-    return {check_slug(slug): define(document, tasks, now=start) for slug, document in documents.items()}
+    try:
+        documents = msgspec.json.decode(_read(name))
+    except msgspec.DecodeError as error:
+        raise RefusedToStart(f"{name} is not JSON: {error}.") from None
+    return read_schedules(documents, tasks, start)

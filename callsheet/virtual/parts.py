@@ -1,6 +1,7 @@
 """A plan in two halves that have nothing to do with each other, and two processes to run them in."""
 
 import os
+import signal
 from collections import defaultdict
 from collections.abc import Callable
 from multiprocessing import get_context
@@ -71,5 +72,6 @@ def _received(here: "Connection") -> Any:
 
 
 def _send(there: "Connection", function: Callable[[Plan], T], plan: Plan) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the one that waits for us, and ends us with itself
     there.send(outcome.capture(function, plan))
     there.close()

@@ -48,7 +48,7 @@ def simulate(plan: Plan, together: Together = one_by_one) -> dict[str, Any]:
 
 def simulate_part(plan: Plan) -> Part:
     """Run a plan on one engine."""
-    clock = JumpingClock(slack=plan.resolution / SECOND, origin=1 / SECOND)
+    clock = JumpingClock(plan.resolution, origin=1)
     with seeded_scheduling(plan.seed), _calm_collector():
         part: Part = trio.run(_simulate, plan, clock, clock=clock)
     return part

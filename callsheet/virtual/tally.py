@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from attrs import define, field, frozen
 
 from callsheet.clock import Clock
-from callsheet.instants import MINUTE
+from callsheet.instants import MINUTE, SECOND
 from callsheet.virtual.stand_in import Fates
 from storage.journal.facts import DueOmitted, Fact, InstanceEnded, InstanceQueued, InstanceStarted
 
@@ -32,8 +32,8 @@ class Line:
 class Tally:
     """The account of all: a line for each schedule, and when instances began and ended (instants).
 
-    `resolution` (a duration) is how finely is simulated: nothing was late by less, and who ended by itself took as
-    long as its fate says rather than until it was noticed.
+    `resolution` (a duration) is how finely is simulated: nothing was late by less, and a run took as long as its fate
+    or its time-out says rather than until its end was noticed.
     """
 
     clock: Clock
@@ -42,7 +42,7 @@ class Tally:
     resolution: int = 0
     starts: list[int] = field(factory=list)
     ends: list[int] = field(factory=list)
-    _begun: set[object] = field(factory=set)
+    _begun: dict[object, int | None] = field(factory=dict)  # the time-outs of those who run (durations)
 
     def watch(self, facts: list[Fact]) -> None:
         """Take in what was committed."""
@@ -69,17 +69,21 @@ class Tally:
         line.running += 1
         line.peak = max(line.peak, line.running)
         self.starts.append(now)
-        self._begun.add(fact.id)
+        self._begun[fact.id] = fact.timeout
 
     def _ended(self, fact: InstanceEnded, now: int) -> None:
         line = self.lines[fact.schedule or ""]
         line.outcomes[fact.outcome] += 1
-        seconds = self.fates.met.pop(fact.id, fact.seconds)
-        line.busy += seconds if fact.outcome in _BY_ITSELF else fact.seconds
-        if fact.id in self._begun:  # what was cancelled in its queue never ran
-            self._begun.remove(fact.id)
-            line.running -= 1
-            self.ends.append(now)
+        fate = self.fates.met.pop(fact.id, fact.seconds)
+        if fact.id not in self._begun:  # what was cancelled in its queue never ran
+            return
+        timeout = self._begun.pop(fact.id)
+        if fact.outcome == "timed_out" and timeout is not None:
+            line.busy += timeout / SECOND
+        else:
+            line.busy += fate if fact.outcome in _BY_ITSELF else fact.seconds
+        line.running -= 1
+        self.ends.append(now)
 
 
 @frozen

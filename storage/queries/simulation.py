@@ -1,16 +1,18 @@
 """What the database knows that a simulation needs: the schedules that stand, and how their latest runs went."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import cache
 from typing import Any
 
 from attrs import evolve
 
 from callsheet.definition import Definition, document_of
+from callsheet.errors import FieldError, Invalid
 from callsheet.ids import lowest_id
 from callsheet.instants import SECOND, format_instant
-from callsheet.simulation import Fate, Plan, Planned, Policy, check_size, fates_of, fit_resolution
+from callsheet.simulation import Fate, Plan, Planned, Policy, check_size, choose_resolution, fates_of
 from callsheet.tasks import Task
+from callsheet.timetable import After, trigger_of
 from storage.database import Database
 from storage.queries.instances import Filter, listing
 from storage.queries.reading import read, rows
@@ -21,6 +23,7 @@ SAMPLE = 200  # the latest runs of a schedule or task that say how the next ones
 _KNOWN = ("succeeded", "failed", "timed_out")
 _LAST_ID = lowest_id(1 << 57)
 _PAGE = 1000
+_AFTER = "/schedules/{}/trigger/after"
 
 
 def make_plan(
@@ -46,7 +49,7 @@ def make_plan(
     definitions = {record.id: _remainder(record) for record in kept} | dict(tried)
     triggers = [definition.plan for definition in definitions.values()]
     check_size(start, end, triggers)
-    plan.resolution = fit_resolution(start, triggers) if resolution is None else resolution
+    _check_chains(tried, definitions, {record.id for record in standing} | set(tried))
     history = _history(database)
     records = {record.id: record for record in kept}
     for slug, definition in sorted(definitions.items()):
@@ -59,7 +62,29 @@ def make_plan(
         plan.schedules.append(Planned(slug, document_of(definition), fates, source, until, skips))
     for name in sorted({definition.task for definition in definitions.values()}):
         plan.tasks.append(_policy(name, tasks, plan))
+    plan.resolution = choose_resolution(plan, triggers) if resolution is None else resolution
     return plan
+
+
+def _check_chains(tried: Iterable[str], definitions: Mapping[str, Definition], known: Collection[str]) -> None:
+    """Refuse what is tried after a schedule that is not there, or in the end after itself."""
+    errors: list[FieldError] = []
+    for slug in tried:
+        chain = [slug]
+        while (upstream := _upstream(definitions.get(chain[-1]))) is not None and upstream not in chain:
+            chain.append(upstream)
+        if upstream is not None:
+            ring = " after ".join([*chain, upstream])
+            errors.append(FieldError(_AFTER.format(slug), f"would go round in a circle: {ring}"))
+        elif len(chain) > 1 and chain[1] not in known:
+            errors.append(FieldError(_AFTER.format(slug), f"there is no schedule {chain[1]!r}"))
+    if errors:
+        raise Invalid(*errors)
+
+
+def _upstream(definition: Definition | None) -> str | None:
+    trigger = None if definition is None else trigger_of(definition.plan)
+    return trigger.schedule if isinstance(trigger, After) else None
 
 
 def _standing(database: Database) -> list[ScheduleRecord]:

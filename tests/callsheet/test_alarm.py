@@ -7,9 +7,9 @@ from callsheet.virtual.alarm import Alarm
 from callsheet.virtual.clock import JumpingClock
 
 
-def sleepers(act, slack=0.0):
+def sleepers(act, grain=1):
     """Run `act(alarm, sleep)`; `sleep(name, seconds)` returns a scope and notes by name when it was over."""
-    clock = JumpingClock(slack)
+    clock = JumpingClock(grain)
     woken = {}
 
     async def main():
@@ -42,12 +42,12 @@ def test_all_of_a_moment_wake_at_it():
     assert sleepers(act) == {**dict.fromkeys("abcde", 10.0), "later": 11.0}
 
 
-def test_what_lies_within_the_slack_is_one_moment():
+def test_what_lies_within_the_grain_is_one_moment():
     async def act(clock, sleep):
         for number in range(1, 6):
             sleep(number, 10 + number / 10)
 
-    assert sleepers(act, slack=1.0) == dict.fromkeys(range(1, 6), 11.0)
+    assert sleepers(act, grain=1_000_000) == dict.fromkeys(range(1, 6), 11.0)
 
 
 @pytest.mark.parametrize("gone", [["a"], ["b"], ["a", "b", "c"], ["a", "b", "c", "d"]])

@@ -14,6 +14,7 @@ from callsheet.simulation import (
     Policy,
     check_size,
     check_span,
+    choose_resolution,
     fit_resolution,
     read_durations,
 )
@@ -188,6 +189,48 @@ def test_what_ends_in_the_moment_of_the_next_due_time_has_ended_before_it(second
         assert simulate(one)["firings"] == 3 * 72
 
 
+@pytest.mark.parametrize("resolution", [0, SECOND // 5, SECOND])
+def test_it_has_ended_before_it_in_any_company(resolution):
+    one = plan(
+        planned("a", {"every": "60s", "anchor": OTHER}, (60.0, "succeeded")),
+        planned("b", {"every": "60s", "anchor": OTHER}, (0.001, "succeeded")),
+        planned("c", {"every": "60s", "anchor": OTHER}, (7.123, "succeeded"), jitter=3),
+        span=6 * HOUR,
+    )
+    one.resolution = resolution
+
+    assert [line["firings"] for line in simulate(one)["schedules"]] == [360, 360, 360]
+
+
+def test_time_is_made_of_whole_microseconds_whatever_floats_add_up_to():
+    one = plan(planned("a", {"every": "1.1s", "anchor": OTHER}, (1.1, "succeeded")), span=6 * HOUR)
+    one.resolution = 2000
+
+    assert simulate(one)["omissions"] == []
+
+
+@pytest.mark.parametrize(
+    ("line", "policy"),
+    [({}, {"max_running": 2}), ({}, {"state": "task"}), ({}, {"retries": 1}), ({"overlap": "queue"}, {})],
+)
+def test_where_runs_wait_for_each_other_it_is_exact_as_delays_add_up(line, policy):
+    crowd = plan(planned("a", {"cron": "*/5 * * * *"}, **line), **policy)
+
+    assert choose_resolution(crowd, [Every(5 * MINUTE, 0)]) == 0
+
+
+def test_where_nobody_waits_it_is_as_fine_as_the_shortest_interval_wants():
+    after = planned("b", {"after": "a"})
+    one = plan(planned("a", {"cron": "*/5 * * * *"}))
+
+    assert choose_resolution(one, [Every(5 * MINUTE, 0)]) == SECOND
+    one.schedules.append(after)
+    assert choose_resolution(one, [Every(5 * MINUTE, 0)]) == 0
+    one.schedules.remove(after)
+    one.max_running = 10
+    assert choose_resolution(one, [Every(5 * MINUTE, 0)]) == 0
+
+
 def test_what_ends_after_the_next_due_time_goes_on_at_it():
     one = plan(planned("a", {"cron": "*/5 * * * *"}, (300.001, "succeeded")), span=6 * HOUR)
     one.resolution = SECOND
@@ -209,6 +252,8 @@ def test_a_run_that_is_cut_short_counts_until_it_was_cut():
     one = plan(planned("a", {"cron": "0 * * * *"}, (500.0, "succeeded")), timeout=20 * SECOND)
 
     assert simulate(one)["busy_seconds"] == 24 * 20
+    one.tasks[0].timeout, one.resolution = SECOND // 10, SECOND
+    assert simulate(one)["busy_seconds"] == pytest.approx(2.4)
 
 
 def test_whole_seconds_are_met_exactly_at_every_resolution():

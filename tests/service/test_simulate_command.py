@@ -1,8 +1,11 @@
 """`callsheet simulate` reads a database that a service may hold, says what would happen, and writes not a byte."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -109,6 +112,10 @@ def test_durations_and_schedules_can_be_given(busy, simulate, tmp_path):
         (("--task-seconds", "noop"), "--task-seconds noop: must be NAME=DURATION."),
         (("--task-seconds", "noop=soon"), 'noop must be a duration like "30s", "2m", "1h30m"'),
         (("--schedules", "none.json"), "No such file or directory: 'none.json'"),
+        (("--schedules", "/dev/null"), "/dev/null is not JSON: Input data was truncated."),
+        (("--max-running", "0"), "--max-running must be a whole number of at least 1"),
+        (("--resolution", "10m"), "--resolution must be at most one minute."),
+        (("--seed", "-1"), "--seed must be a whole number from 0 to 2^53."),
     ],
 )
 def test_what_is_wrong_is_one_sentence(busy, simulate, arguments, why):
@@ -118,6 +125,40 @@ def test_what_is_wrong_is_one_sentence(busy, simulate, arguments, why):
     assert err.startswith("callsheet: ")
     assert why in err
     assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_what_is_wrong_with_what_is_tried_is_told_by_schedule(busy, simulate, tmp_path):
+    (tmp_path / "tried.json").write_text(
+        json.dumps({"a": {"task": "nope"}, "b": {"task": "noop", "trigger": {"every": 0}}})
+    )
+    code, _, err = simulate(*SPAN, "--schedules", "tried.json")
+
+    assert code == 78
+    assert all(word in err for word in ("a/task", "a/trigger", "b/trigger/every"))
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_ctrl_c_ends_it_at_any_moment_without_a_word(busy, tmp_path, database_url):
+    command = [
+        sys.executable,
+        "-m",
+        "callsheet",
+        "simulate",
+        "--database",
+        database_url,
+        "--to",
+        "2000d",
+        "--from",
+        SPAN[1],
+    ]
+    for wait in (1.0, 2.0):
+        with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, start_new_session=True) as process:
+            time.sleep(wait)
+            os.killpg(process.pid, signal.SIGINT)  # as a terminal does: its fork hears of it, too
+            _, said = process.communicate(timeout=10)
+
+        assert (process.returncode, said) == (130, b"")
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)

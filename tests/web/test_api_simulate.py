@@ -85,6 +85,18 @@ async def test_all_that_is_wrong_is_told_at_once(api):
     }  # fmt: skip
 
 
+async def test_what_is_tried_after_itself_or_after_nothing_is_refused(api):
+    await api.put("/v1/schedules/first", json=HOURLY)
+    await api.put("/v1/schedules/then", json={"task": "quick", "trigger": {"after": "first"}})
+    ring = {
+        "first": {"task": "quick", "trigger": {"after": "then"}},
+        "lost": {"task": "quick", "trigger": {"after": "no"}},
+    }
+
+    pointers = await api.wrong(api.post("/v1/simulate", json=DAY | {"schedules": ring}))
+    assert set(pointers) == {"#/schedules/first/trigger/after", "#/schedules/lost/trigger/after"}
+
+
 async def test_a_span_that_is_none_or_too_long_is_refused(api):
     await api.put("/v1/schedules/often", json={"task": "quick", "trigger": {"every": 1}})
 
