@@ -22,6 +22,7 @@ from storage.journal.commands import Claim, KeepEvent
 from storage.journal.facts import Looked
 
 Doze = Callable[[float], Awaitable[object]]
+Settled = Callable[[], Awaitable[object]]
 
 log = logging.getLogger("callsheet.scheduler")
 
@@ -68,12 +69,12 @@ async def scheduler(
     awake_since: int,
     longest_wait: float = LONGEST_WAIT,
     doze: Doze | None = None,
-    courtesy: int = 0,
+    settled: Settled | None = None,
 ) -> None:
     """Claim what is due, for ever; nudges make it look at once, and `longest_wait` seconds are its longest sleep.
 
     `doze` sleeps the last moment before a due time, where that can be done more precisely than by the event loop.
-    `courtesy` is how many turns of the loop others get first when a due time has come.
+    `settled` waits until all else has happened that happens in the moment of a due time, where there is such a thing.
     """
     watch = Watch.begin(clock)
     watch.awake_since = awake_since
@@ -86,8 +87,8 @@ async def scheduler(
         left = _left(looked.next_fire, clock, moment)
         if left > 0 and doze is not None:
             await doze(left)
-        for _ in range(courtesy):
-            await trio.lowlevel.checkpoint()
+        if settled is not None:
+            await settled()
 
 
 async def _look(bus: trio.MemorySendChannel[Order], watch: Watch) -> Looked:

@@ -68,7 +68,6 @@ TIPMAN_ROOM = 100  # batches of facts and questions
 NARRATOR_ROOM = 100  # batches of facts; what does not fit is not shown
 FEED_ROOM = 1_000  # who want to follow
 WEBHOOKS_ROOM = 20  # who want to try one
-COURTESY = 2  # turns of the loop: on a clock that jumps, what ends in the moment of a due time has ended before it
 RESTARTED = ("scheduler", "narrator", "feed", "webhooks", "janitor", "auditor")  # when they crash
 
 
@@ -153,10 +152,20 @@ async def engine(
     shared.queues |= {"feed": to_feed, "webhooks": to_webhooks}
     read = partial(_read, door, journal)
     async with trio.open_nursery() as tree:
-        about = (shared.health, shared.meter if rules.counts else None, shared.listeners, wake_feed, followed)
-        hooks = wake_webhooks if rules.tells_webhooks else None
-        people = to_narrator if write else None
-        writer = Bus(bus_inbox, to_tipman, to_scheduler, people, door, journal, *about, hooks)
+        writer = Bus(
+            inbox=bus_inbox,
+            tipman=to_tipman,
+            scheduler=to_scheduler,
+            narrator=to_narrator if write else None,
+            door=door,
+            journal=journal,
+            health=shared.health,
+            meter=shared.meter if rules.counts else None,
+            listeners=shared.listeners,
+            feed=wake_feed,
+            followed=followed,
+            webhooks=wake_webhooks if rules.tells_webhooks else None,
+        )
         tree.start_soon(_part, shared, partial(bus, writer))
         # A process knows real time only: on a clock that jumps, isolated tasks run in this one, as in `run`.
         workers = None if isinstance(clock, VirtualClock) else Pool()
@@ -171,8 +180,7 @@ async def engine(
         if rules.tells_webhooks:
             _open(tree, shared, "webhooks", webhooks_inbox, partial(webhooks, sender))
         planner = trio.CancelScope()
-        virtual = isinstance(clock, VirtualClock)
-        waits = (None, COURTESY) if virtual else (Timer().sleep, 0)
+        waits = (None, clock.settled) if isinstance(clock, VirtualClock) else (Timer().sleep, None)
         look = partial(scheduler, nudges, to_bus, clock, clock.now(), rules.longest_wait, *waits)
         tree.start_soon(_part, shared, partial(_within, planner, look, shared.meter))
         _keep_house(tree, shared, journal.database, door, clock, rules)

@@ -6,7 +6,7 @@ import gc
 import sys
 from collections.abc import Container, Sequence
 
-from callsheet import __version__, onefile
+from callsheet import __version__, collector, onefile
 from callsheet import commands as others
 from callsheet.errors import RefusedToStart
 from callsheet.first_process import step_aside
@@ -20,22 +20,17 @@ from callsheet.timetable.zones import tzdata_version
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code; of `serve`: 0 stopped as told, 78 refused to start, 70 gave up."""
     given = sys.argv[1:] if arguments is None else list(arguments)
-    calm_collector()
     try:
         return _run(given)
     except KeyboardInterrupt:  # while a command was being loaded: what it does hears of it by itself
         return others.INTERRUPTED
 
 
-def calm_collector() -> None:
-    """Collect cycles less often, and not at the end: what is loaded stays, and a command is over before it pays."""
-    gc.set_threshold(50_000, 20, 100)
-    atexit.register(gc.freeze)
-
-
 def _run(given: list[str]) -> int:
     if given[:1] == [RUN_WORKER]:
         return _work(given[1:])
+    collector.calm()
+    atexit.register(gc.freeze)  # or the interpreter would look through all of it once more, to end
     parser = _parser([word for word in given if not word.startswith("-")][:1])
     parsed, rest = parser.parse_known_args(given)
     others.take_rest(parser, given, parsed, rest)

@@ -1,7 +1,7 @@
 """Where `now` comes from: passed in, so that the same engine runs on the wall clock and on Trio's virtual one."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 import trio
@@ -26,10 +26,16 @@ class WallClock:
 class VirtualClock:
     """A clock that moves with Trio's: for tests and simulation, where an hour may take no time at all."""
 
-    def __init__(self, start: int, passed: Callable[[], float] = trio.current_time) -> None:
-        """`passed` tells Trio's time (seconds)."""
+    def __init__(
+        self,
+        start: int,
+        passed: Callable[[], float] = trio.current_time,
+        settled: Callable[[], Awaitable[None]] = trio.lowlevel.checkpoint,
+    ) -> None:
+        """`passed` tells Trio's time (seconds), `settled` waits until all has happened that happens at this moment."""
         self._start = start
         self._passed = passed
+        self.settled = settled
 
     def now(self) -> int:
         """Return the start plus the time that has passed on Trio's clock."""

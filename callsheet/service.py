@@ -13,9 +13,10 @@ import trio
 from attrs import frozen
 
 import callsheet
-import callsheet.wrong_fields  # now, so that the first mistake of a client does not hold up the loop
+import callsheet.builtin.fetching  # now, as the next, so that the first fetch does not hold up the loop
+import callsheet.wrong_fields  # so that the first mistake of a client does not hold up the loop
 from actors.supervisor import Engine, Rules, engine
-from callsheet import demo, logs
+from callsheet import collector, demo, logs
 from callsheet.builtin import addresses
 from callsheet.capture import captured
 from callsheet.clock import WallClock
@@ -96,9 +97,9 @@ def _tracing(settings: Settings, node: str) -> "Tracing | None":
 
 
 def _calm_collector() -> None:
-    """Collect cycles less often: with 50,000 instances in memory each full collection stops the loop for a while."""
+    """Look for cycles less often, and never among what is loaded."""
     gc.freeze()
-    gc.set_threshold(50_000, 20, 100)
+    collector.calm()
 
 
 def _allow_files() -> None:

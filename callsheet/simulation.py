@@ -13,8 +13,8 @@ from callsheet.definition import Definition, check_slug, define
 from callsheet.errors import FieldError, Invalid
 from callsheet.instants import MINUTE, SECOND, format_instant, parse_duration
 from callsheet.tasks import Task
+from callsheet.timetable import Every, count_due, trigger_of, upcoming
 from callsheet.timetable import Plan as When
-from callsheet.timetable import count_due, upcoming
 
 MOST_FIRINGS = 1_000_000
 MOST_SCHEDULES = 10_000
@@ -119,14 +119,17 @@ def _has_lines(plan: Plan) -> bool:
 def fit_resolution(start: int, triggers: Sequence[When]) -> int:
     """Return how finely to simulate: a three-hundredth of the shortest time between two due times, but at most 1 s.
 
-    Whole seconds are always met exactly.
+    Whole seconds are always met exactly, and each interval is a multiple of it: were it not, what ends before the next
+    due time could end after it.
     """
     gaps = [SECOND * FINENESS]
     for trigger in triggers:
         soon = upcoming(trigger, start - 1, 5)
         gaps += [later - earlier for earlier, later in pairwise(soon)]
     shortest = min(gaps) // FINENESS
-    return next((step for step in RESOLUTIONS if step <= shortest), 0)
+    intervals = [inner.interval for inner in map(trigger_of, triggers) if isinstance(inner, Every)]
+    fitting = (step for step in RESOLUTIONS if step <= shortest and not any(interval % step for interval in intervals))
+    return next(fitting, 0)
 
 
 def check_seed(value: object) -> int:

@@ -155,7 +155,7 @@ def _copied(value: Any) -> str:
     return text.translate(_ESCAPED) if _SPECIAL.search(text) else text
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=256)
 def _joined(sql: str, rows: str, *, typed: bool = False) -> str:
     """Turn `UPDATE … SET a = ? WHERE b = ?` into one that takes its values from rows: a page of them is one statement.
 
@@ -183,13 +183,13 @@ def _pages(rows: list[Row]) -> Iterator[list[Row]]:
         yield rows[done:]
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=256)
 def update_from(sql: str, size: int) -> str:
     """Return an UPDATE for so many rows at once."""
     return sql if size == 1 else _joined(sql, _marks(sql.count("?"), size))
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=256)
 def _insert(table: str, columns: str, size: int) -> str:
     return f"INSERT INTO {table} ({columns}) VALUES {_marks(columns.count(',') + 1, size)}"
 

@@ -53,6 +53,8 @@ class Transaction:
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         try:
             if kind is None:
+                if not self._connection.in_transaction:
+                    raise RuntimeError("something has ended the transaction before its end: a session inside of it?")
                 self._connection.commit()
         finally:
             if self._connection.in_transaction:

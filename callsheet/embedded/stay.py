@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 import trio
 from attrs import define, field
 
+import callsheet.builtin.fetching  # now, as the next, so that they are not loaded in the loop of the program
+import callsheet.wrong_fields  # noqa: F401
 from actors.supervisor import Engine as Tree
 from actors.supervisor import engine as run_tree
 from callsheet.builtin import addresses

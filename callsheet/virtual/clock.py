@@ -8,6 +8,7 @@ extra turns of the loop for that, as `trio.testing.MockClock` does, and its time
 from collections.abc import Callable
 from math import ceil, inf
 
+import trio
 from trio.abc import Clock
 
 from callsheet.instants import SECOND
@@ -28,6 +29,7 @@ class JumpingClock(Clock):
         self._now = 0.0
         self._limit = 0.0
         self._quiet: Callable[[], object] | None = None
+        self._waiting: list[trio.lowlevel.Task] = []
         self.busy: Callable[[], bool] = _never  # while something outside the loop works, time stands still
 
     def start_clock(self) -> None:
@@ -41,6 +43,11 @@ class JumpingClock(Clock):
         """Move to the deadline if that is allowed; without one to move to, wait for what comes from outside."""
         if self.busy():
             return inf
+        if self._waiting:
+            waiting, self._waiting = self._waiting, []
+            for task in waiting:
+                trio.lowlevel.reschedule(task)
+            return 0.0
         if deadline <= self._limit:
             self._now = max(self._now, self.meets(deadline))
             return 0.0
@@ -66,6 +73,17 @@ class JumpingClock(Clock):
     def stop(self) -> None:
         """Stand still here."""
         self._limit = self._now
+
+    async def settled(self) -> None:
+        """Wait until nothing more happens at this moment by itself."""
+        task = trio.lowlevel.current_task()
+        self._waiting.append(task)
+
+        def leave(_: object) -> trio.lowlevel.Abort:
+            self._waiting.remove(task)
+            return trio.lowlevel.Abort.SUCCEEDED
+
+        await trio.lowlevel.wait_task_rescheduled(leave)
 
     def when_quiet(self, callback: Callable[[], object]) -> None:
         """Call back, once, when the limit is reached and nothing more happens by itself."""

@@ -15,6 +15,7 @@ from callsheet.clock import VirtualClock
 from callsheet.errors import CallsheetError, Unavailable
 from callsheet.ids import IdMaker
 from callsheet.tasks import Task
+from callsheet.virtual.clock import JumpingClock
 from storage.database import Database, this_node
 from storage.door import InlineDoor
 from storage.journal.commands import Command
@@ -84,7 +85,9 @@ class VirtualNode:
         `without` names indexes that its database can do without.
         """
         ids = IdMaker(partial(random.Random(seed).getrandbits, 62))  # noqa: S311 - ids, not secrets
-        clock = VirtualClock(start, trio.lowlevel.current_clock().current_time)
+        jumping = trio.lowlevel.current_clock()
+        assert isinstance(jumping, JumpingClock)
+        clock = VirtualClock(start, jumping.current_time, jumping.settled)
         return cls(tasks, clock, ids, rules, open_in_memory(start, without), max_running)
 
     async def boot(self, nursery: trio.Nursery) -> None:

@@ -14,6 +14,7 @@ from callsheet.tasks import Retry, Task
 from callsheet.virtual.alarm import Alarm
 
 MILLISECOND = 1000
+_NOISE = 1e-6  # seconds: less than that makes no difference
 _SAME = 0.001  # seconds by which a run that timed out may have ended before its time-out: figures are rounded
 
 
@@ -44,8 +45,8 @@ def stand_in(policy: Policy, fates: Fates, alarm: Alarm) -> Task[Any, Any]:
     async def live(_in: str, out: Out[None]) -> None:
         seconds, outcome = fates.of(_in, out.due_at, out.attempt)
         fates.met[out.id] = seconds
-        if outcome == "timed_out" and out.deadline <= alarm.now() + seconds + _SAME:
-            seconds += 1  # it would have gone on
+        if out.deadline <= alarm.now() + seconds + (_SAME if outcome == "timed_out" else _NOISE):
+            seconds += 1  # it goes on until it times out
         await alarm.sleep(seconds)
         if outcome != "succeeded":
             raise Unlucky(f"It {outcome.replace('_', ' ')}, as runs before it did.")

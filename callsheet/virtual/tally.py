@@ -39,7 +39,7 @@ class Tally:
     clock: Clock
     lines: dict[str, Line]
     fates: Fates
-    resolution: int = 0
+    resolution: int
     starts: list[int] = field(factory=list)
     ends: list[int] = field(factory=list)
     _begun: dict[object, int | None] = field(factory=dict)  # the time-outs of those who run (durations)

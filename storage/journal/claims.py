@@ -53,12 +53,13 @@ def claim(work: Work, command: Claim) -> Looked:
     next_fire, next_retry = _next(work)
     late = next_fire is not None and next_fire < since
     ripe = next_retry is not None and next_retry <= work.now
-    if not (late or ripe):  # which is nearly always so, and then this was all
-        return Looked(_earlier(next_fire, next_retry), tally.fired, tally.omitted)
-    left = late and _settle_overdue(work, tally, since)
-    released = _release_ripe(work, command.limit) if ripe else 0
-    following = _earlier(*_next(work, since if left else 0), work.now + STRIDE if left else None)
-    return Looked(following, tally.fired + released, tally.omitted)
+    if late or ripe:
+        left = late and _settle_overdue(work, tally, since)
+        tally.fired += _release_ripe(work, command.limit) if ripe else 0
+        following = _earlier(*_next(work, since if left else 0), work.now + STRIDE if left else None)
+    else:  # as nearly always
+        following = _earlier(next_fire, next_retry)
+    return Looked(following, tally.fired, tally.omitted)
 
 
 def _settle_overdue(work: Work, tally: "_Tally", since: int) -> bool:

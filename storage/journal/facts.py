@@ -64,8 +64,7 @@ class InstanceStarted(Fact, frozen=True):
         """Return task, cause, attempt and due time."""
         if self.due_at is None:
             return _begun(self.task, self.cause, self.attempt)
-        begun = _begun(self.task, self.cause, self.attempt).removesuffix(b"}")
-        return b'%b,"due_at":"%b"}' % (begun, _shown(self.due_at))
+        return _begun_for(task=self.task, cause=self.cause, attempt=self.attempt, due_at=self.due_at)
 
 
 class InstanceQueued(Fact, frozen=True):
@@ -292,6 +291,10 @@ _KNOWN = 1024  # texts that are made once: those of a task are few
 @lru_cache(_KNOWN)
 def _begun(task: str, cause: str, attempt: int) -> bytes:
     return _json(task=task, cause=cause, attempt=attempt)
+
+
+def _begun_for(task: str, cause: str, attempt: int, due_at: int) -> bytes:
+    return b'%b,"due_at":"%b"}' % (_begun(task, cause, attempt).removesuffix(b"}"), _shown(due_at))
 
 
 @lru_cache(_KNOWN)

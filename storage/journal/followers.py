@@ -23,6 +23,7 @@ def fire_followers(work: Work, over: list[Over]) -> None:
     for one in over:
         if one.schedule is None or one.outcome is None:
             continue
+        work.flush()  # what the end before this one has started is in the way of the next
         for row in work.all(_OF, one.schedule):
             _follow(work, Due(*row), one)
 

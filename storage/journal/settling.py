@@ -5,7 +5,7 @@ from storage.journal.starts import release
 from storage.journal.turns import ROOM, first_of, is_open, moves_on, schedule_line
 from storage.journal.work import Over, Work
 
-_ANYBODY = (
+_FOLLOWS_AND_WAITS = (
     "SELECT (SELECT 1 FROM schedule WHERE follows IS NOT NULL LIMIT 1), "
     "(SELECT 1 FROM instance WHERE waits_for IS NOT NULL LIMIT 1)"
 )
@@ -17,7 +17,7 @@ def settle(work: Work) -> None:
     while work.over or work.stirred:
         over, work.over = work.over, []
         work.flush()
-        follows, waits = work.one(_ANYBODY)
+        follows, waits = work.one(_FOLLOWS_AND_WAITS)
         if follows:
             fire_followers(work, over)
         stirred, work.stirred = work.stirred, {}

@@ -202,6 +202,24 @@ def test_it_has_ended_before_it_in_any_company(resolution):
     assert [line["firings"] for line in simulate(one)["schedules"]] == [360, 360, 360]
 
 
+@pytest.mark.parametrize(("interval", "seconds"), [(300.5, 300.4), (61.1, 61.05), (7.3, 7.29)])
+def test_what_ends_before_the_next_due_time_ends_before_it_at_the_resolution_that_is_chosen(interval, seconds):
+    one = plan(planned("a", {"every": interval, "anchor": OTHER}, (seconds, "succeeded")), span=6 * HOUR)
+    one.resolution = choose_resolution(one, [Every(round(interval * SECOND), 0)])
+
+    answer = simulate(one)
+    assert one.resolution > 0
+    assert answer["omissions"] == []
+
+
+@pytest.mark.parametrize("seconds", [1.1, 0.3, 7.7])
+def test_a_run_as_long_as_its_time_out_times_out(seconds):
+    trigger = {"every": "100s", "anchor": OTHER}
+    one = plan(planned("a", trigger, (seconds, "succeeded")), span=6 * HOUR, timeout=round(seconds * SECOND))
+
+    assert simulate(one)["outcomes"] == {"timed_out": 216}
+
+
 def test_time_is_made_of_whole_microseconds_whatever_floats_add_up_to():
     one = plan(planned("a", {"every": "1.1s", "anchor": OTHER}, (1.1, "succeeded")), span=6 * HOUR)
     one.resolution = 2000

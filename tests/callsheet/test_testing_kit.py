@@ -72,6 +72,21 @@ def test_a_year_of_a_schedule_is_in_its_ledger(engine):
     assert engine.now == datetime(2027, 1, 1, tzinfo=UTC)
 
 
+@pytest.mark.parametrize("sends", [0, 1, 2, 5])
+def test_a_run_that_ends_in_the_moment_of_the_next_due_time_is_not_in_its_way(callsheet_engine, sends):
+    @task
+    async def long(_in: None, out: Out[int]) -> None:
+        await trio.sleep(300)
+        for number in range(sends):
+            await out.send(number)
+
+    engine = callsheet_engine([long])
+    engine.put("a", {"task": "long", "trigger": {"cron": "*/5 * * * *"}})
+    engine.run_for("10h")
+
+    assert {entry.fate for entry in engine.ledger("a")} == {"ran"}
+
+
 def test_nothing_happens_between_two_calls(engine):
     engine.put("nightly", NIGHTLY)
     engine.run_until("2026-01-01T01:00:30Z")

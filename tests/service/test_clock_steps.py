@@ -105,7 +105,14 @@ def sane(service: Any, late: float = FEW) -> None:
             continue
         assert one["outcome"] == "succeeded", one
         assert 0 <= one["seconds"] < FEW, one
-        assert 0 <= one["late_by"] < late, one
+        if not tells_the_machines_time(one):
+            assert 0 <= one["late_by"] < late, one
+
+
+def tells_the_machines_time(run: Any) -> bool:
+    """Tell whether libfaketime was not there for one look: asked by two threads at once, it may let the real time by."""
+    began = datetime.fromisoformat(run["started_at"]).timestamp()
+    return run["late_by"] > 86_400 and abs(time.time() - began) < 3600
 
 
 def test_a_clock_set_forward_by_an_hour_is_downtime_in_every_ledger(service: Any, wall: Wall, until: Any) -> None:

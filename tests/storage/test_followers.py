@@ -88,6 +88,16 @@ def test_two_ends_in_one_transaction_are_two_due_times(pair):
     assert another.last_due == one.last_due + 1
 
 
+def test_ends_in_one_transaction_do_not_start_followers_beside_each_other(bench):
+    bench.put("s", every="10s", overlap="allow")
+    bench.put("t", trigger={"after": "s", "on": "success"}, overlap="skip")
+    runs = [run for _ in range(3) for run in bench.claim_after(10)]
+    bench.journal.apply([end(bench, run) for run in runs])
+
+    assert sorted(bench.rows("SELECT count(*) FROM instance WHERE schedule = 't'")) == [(1,)]
+    assert bench.rows("SELECT reason, count FROM omission WHERE schedule = 't'") == [("overlap", 2)]
+
+
 def end(bench, run):
     return EndInstance(run, "succeeded", run.started_at, bench.clock.now())
 

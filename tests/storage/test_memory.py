@@ -57,6 +57,11 @@ def test_what_fails_has_done_nothing(database, objects):
     assert boots(database) == ["b"]
 
 
+def test_a_transaction_that_something_else_has_ended_is_told(database):
+    with pytest.raises(RuntimeError, match="ended the transaction"):
+        broken_off(database, False, lambda _: boots(database))
+
+
 def test_a_commit_that_fails_has_done_nothing(database):
     with database.transaction(objects=False) as cursor:
         cursor.execute("CREATE TABLE part (of BLOB REFERENCES node (boot) DEFERRABLE INITIALLY DEFERRED)")
