@@ -110,7 +110,7 @@ def sane(service: Any, late: float = FEW) -> None:
 
 
 def tells_the_machines_time(run: Any) -> bool:
-    """Tell whether libfaketime was not there for one look: asked by two threads at once, it may let the real time by."""
+    """Tell whether libfaketime let the real time by for one look, as it may when two threads ask it at once."""
     began = datetime.fromisoformat(run["started_at"]).timestamp()
     return run["late_by"] > 86_400 and abs(time.time() - began) < 3600
 
