@@ -15,6 +15,7 @@ from callsheet.instants import MINUTE, SECOND, format_instant, parse_duration
 from callsheet.tasks import Task
 from callsheet.timetable import Every, count_due, trigger_of, upcoming
 from callsheet.timetable import Plan as When
+from callsheet.validation import pointer
 
 MOST_FIRINGS = 1_000_000
 MOST_SCHEDULES = 10_000
@@ -154,12 +155,11 @@ def read_schedules(value: object, tasks: Mapping[str, Task[Any, Any]], now: int)
     found: dict[str, Definition] = {}
     errors: list[FieldError] = []
     for name, document in value.items():
-        pointer = "/" + name.replace("~", "~0").replace("/", "~1")
         try:
             check_slug(name, "")
             found[name] = define(document, tasks, now=now)
         except Invalid as error:
-            errors.extend(error.under(pointer).errors)
+            errors.extend(error.under(pointer(name)).errors)
     if errors:
         raise Invalid(*errors)
     return found
@@ -175,7 +175,7 @@ def read_durations(given: object) -> dict[str, list[Fate]]:
         try:
             fates[name] = [(parse_duration(one) / SECOND, "succeeded") for one in _several(value)]
         except ValueError as error:
-            errors.append(FieldError(f"/{name.replace('~', '~0').replace('/', '~1')}", str(error)))
+            errors.append(FieldError(pointer(name), str(error)))
     if errors:
         raise Invalid(*errors)
     return fates

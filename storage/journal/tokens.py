@@ -3,8 +3,6 @@
 from functools import partial
 from uuid import UUID
 
-from pony import orm
-
 from callsheet.errors import FieldError, Invalid, Refused, Unknown
 from callsheet.ids import IdMaker
 from storage.database import Database
@@ -23,13 +21,11 @@ _REVOKE = "UPDATE token SET revoked_at = ? WHERE id = ?"
 
 def apply_alone(database: Database, command: CreateToken | RevokeToken, now: int, by: str = "cli") -> None:
     """Make or revoke a key while no service holds the database; its audit and its event are written, too."""
-    with translated(), orm.db_session(optimistic=False):
-        cursor = database.db.get_connection().cursor()
+    with translated(), database.transaction(objects=False) as cursor:
         work = Work(cursor, database.dialect, database.entities, {}, IdMaker(), now, by, UUID(int=0))
         do = create_token if isinstance(command, CreateToken) else revoke_token
         once(work, OnBehalf(command, by), partial(do, work, command))  # type: ignore[arg-type]
         work.finish()
-        orm.commit()
 
 
 def create_token(work: Work, command: CreateToken) -> TokenRecord:
