@@ -180,12 +180,12 @@ async def _run(parts: Parts, allowed: list[addresses.Allow], listeners: list[tri
         )
         dog = Watchdog(partial(report_block, running.bus))
         dog.bound_the_end((settings.drain + AFTER_DRAIN, AFTER_DRAIN), partial(_last_words, parts.console))
-        site = site_of(node, running, dog, settings.max_running, parts.tracing)
-        await nursery.start(open_web, site, parts.gate, listeners, quit_web, settings.insecure_no_auth)
         nursery.start_soon(_obey_signals, running, parts)
         nursery.start_soon(_fall_with, running, dog, parts.console)
         if settings.demo:
-            await demo.add(running.bus, url)
+            await demo.add(running.bus, url)  # before anybody can ask: who is answered at all finds all of it
+        site = site_of(node, running, dog, settings.max_running, parts.tracing)
+        await nursery.start(open_web, site, parts.gate, listeners, quit_web, settings.insecure_no_auth)
         await _greet(parts, running, url)
         opening.over()
         await running.stopped.wait()

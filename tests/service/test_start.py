@@ -100,6 +100,17 @@ def test_the_demo_is_put_once_and_kept(launch: Any) -> None:
     assert launch("--demo").get("/v1/schedules/demo-sleep").body == before
 
 
+def test_whoever_asks_first_finds_the_whole_demo(launch: Any, until: Any, free_port: int) -> None:
+    service = launch("--demo", port=free_port, up=False)
+
+    def first() -> Any:
+        with suppress(OSError):
+            return service.get("/v1/schedules")
+        return None
+
+    assert {item["id"] for item in until(first)["items"]} == {"demo-counter", "demo-http", "demo-sleep"}
+
+
 def test_every_flag_is_a_variable_too(launch: Any, free_port: int) -> None:
     launch.write_tasks(HELLO)
     (launch.folder / "more.py").write_text("from callsheet import Out, task\n" + OTHER)
