@@ -9,7 +9,7 @@ from attrs import define
 
 from callsheet import onefile
 from callsheet.errors import CallsheetError, FieldError, Invalid, Unavailable
-from callsheet.processes import how_it_ended, spawn
+from callsheet.processes import Child, how_it_ended, spawn
 from callsheet.simulation import Plan
 
 BUDGET = 30.0  # seconds
@@ -24,14 +24,17 @@ class Simulator:
     at_once: int = AT_ONCE
     _running: int = 0
 
-    async def run(self, plan: Plan) -> bytes:
-        """Return the answer as JSON; Unavailable when others are running, Invalid when it would take too long."""
+    async def run(self, plan: Plan, stop: trio.Event) -> bytes:
+        """Return the answer as JSON; Invalid when it would take too long.
+
+        Unavailable when others are running, and once `stop` is set.
+        """
         if self._running >= self.at_once:
             raise Unavailable(f"{self._running} simulations are running already.")
         self._running += 1
         try:
             with trio.fail_after(self.budget):
-                return await _run(msgspec.json.encode(plan))
+                return await _run(msgspec.json.encode(plan), stop)
         except trio.TooSlowError:
             why = f"means more than can be simulated in {self.budget:g} s: choose a shorter span"
             raise Invalid(FieldError("/to", why)) from None
@@ -39,7 +42,7 @@ class Simulator:
             self._running -= 1
 
 
-async def _run(plan: bytes) -> bytes:
+async def _run(plan: bytes, stop: trio.Event) -> bytes:
     with _in_memory(plan) as stdin, _in_memory() as stdout, _in_memory() as stderr:
         child = await spawn(
             onefile.command("simulate", "--plan", "-"),
@@ -49,13 +52,30 @@ async def _run(plan: bytes) -> bytes:
             env={name: value for name, value in onefile.environment().items() if not name.startswith("CALLSHEET_")},
         )
         try:
-            code = await child.ended()
+            code = await _ended(child, stop)
         finally:
             await child.end()  # its own fork goes with it
+        if code is None:
+            raise Unavailable("The service is stopping.")
         if code != 0:
             said = _whole(stderr).decode(errors="replace").strip().splitlines()
             raise CallsheetError(f"The simulation failed: {said[-1] if said else how_it_ended(code)}")
         return _whole(stdout)
+
+
+async def _ended(child: Child, stop: trio.Event) -> int | None:
+    """Wait for the exit code of a child; None if `stop` is set before."""
+    code = None
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(_cancel_at, stop, nursery.cancel_scope)
+        code = await child.ended()
+        nursery.cancel_scope.cancel()
+    return code
+
+
+async def _cancel_at(stop: trio.Event, scope: trio.CancelScope) -> None:
+    await stop.wait()
+    scope.cancel()
 
 
 def _in_memory(content: bytes = b"") -> FileIO:

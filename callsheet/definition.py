@@ -23,6 +23,7 @@ from callsheet.timetable import (
     parse_trigger,
     trigger_document,
 )
+from callsheet.validation import pointer
 
 OVERLAPS = ("skip", "queue", "replace", "allow")
 CATCH_UPS = ("latest", "none", "all")
@@ -305,8 +306,4 @@ def _boolean(value: object) -> bool:
 
 def _stranger(name: str) -> FieldError:
     what = "is read-only: leave it out" if name in READ_ONLY else "is not a known field"
-    return FieldError(f"/{_escape(name)}", what)
-
-
-def _escape(name: str) -> str:
-    return name.replace("~", "~0").replace("/", "~1")
+    return FieldError(pointer(name), what)

@@ -79,6 +79,20 @@ class InstanceRecord(Struct, frozen=True):
         tags: list[str] = msgspec.json.decode(self.tags, type=list[str])
         return tags
 
+    @property
+    def late(self) -> int | None:
+        """Return how long after its due time it began (duration), None for what has none and for further attempts."""
+        if self.due_at is None or self.started_at is None or self.attempt > 1:
+            return None
+        return max(self.started_at - self.due_at, 0)
+
+    @property
+    def took(self) -> int | None:
+        """Return how long it ran (duration), None while it runs; of what is lost only the discovery is known."""
+        if self.started_at is None or self.finished_at is None or self.state == "lost":
+            return None
+        return max(self.finished_at - self.started_at, 0)
+
 
 class OutputRecord(Struct, frozen=True):
     """One value that an instance sent: `value` is JSON text."""

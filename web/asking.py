@@ -13,6 +13,7 @@ from quart import request
 from callsheet.errors import FieldError, Invalid, Unavailable, Unknown
 from callsheet.instants import parse_instant
 from callsheet.timetable import SLUG
+from callsheet.validation import pointer
 from storage.journal.commands import ANY_VERSION
 from web.replies import note_body
 from web.site import LARGE_AT_A_TIME, site
@@ -73,7 +74,7 @@ class Query:
     def close(self) -> None:
         """Raise Invalid with everything that is wrong."""
         unknown = [name for name in request.args if name not in self._known]
-        self.errors += [FieldError(f"/{_escape(name)}", "is not a known query name") for name in unknown]
+        self.errors += [FieldError(pointer(name), "is not a known query name") for name in unknown]
         if self.errors:
             raise Invalid(*self.errors)
 
@@ -157,7 +158,7 @@ class Fields:
     def all_errors(self) -> list[FieldError]:
         """Return everything that is wrong, unknown names included."""
         unknown = [name for name in self.document if name not in self._known]
-        errors = [FieldError(f"/{_escape(name)}", "is not a known field") for name in unknown[:MOST_UNKNOWN]]
+        errors = [FieldError(pointer(name), "is not a known field") for name in unknown[:MOST_UNKNOWN]]
         if len(unknown) > MOST_UNKNOWN:
             errors.insert(0, FieldError("", f"has {len(unknown):,} fields that are not known; some are listed"))
         return self.errors + errors
@@ -277,7 +278,3 @@ def _number(text: str, most: int) -> int:
     if not re.fullmatch(r"[0-9]{1,9}", text, re.ASCII) or not 1 <= int(text) <= most:
         raise ValueError(f"must be a whole number from 1 to {most}")
     return int(text)
-
-
-def _escape(name: str) -> str:
-    return name.replace("~", "~0").replace("/", "~1")

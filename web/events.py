@@ -1,6 +1,8 @@
 """/v1/events: every committed fact, as pages or as a stream."""
 
 import re
+from collections.abc import Collection, Iterable
+from difflib import get_close_matches
 from typing import Annotated
 from uuid import UUID
 
@@ -10,6 +12,7 @@ from quart import Blueprint, Response
 from callsheet import bodies, models
 from callsheet.errors import Unknown
 from storage.database import Database
+from storage.journal.facts import EVENTS
 from storage.queries.events import Extent, Wanted, extent, last_event, read_events
 from web import representations as show
 from web.asking import Query, instance_id
@@ -39,9 +42,7 @@ async def index() -> Response:
     """Tell what happened after an id, in order: a page of it, or all of it and what is still to come."""
     query = Query()
     after = query.number("after")
-    wanted = Wanted(
-        query.items("types", check_type, MOST_TYPES), query.text("schedule"), query.checked("instance", _id)
-    )
+    wanted = Wanted(query.items("types", _type, MOST_TYPES), query.text("schedule"), query.checked("instance", _id))
     if wants_stream():
         query.close()
         return await _stream(wanted, after)
@@ -69,11 +70,27 @@ def _beginning(database: Database, after: int | None) -> int:
     return after
 
 
-def check_type(text: str) -> str:
-    """Check a type, or a family of them: `instance.ended`, `instance.*`."""
+def with_families(types: Iterable[str]) -> frozenset[str]:
+    """Return types of events, and the families that they are of: `instance.ended`, `instance.*`."""
+    named = frozenset(types)
+    return named | {f"{kind.partition('.')[0]}.*" for kind in named}
+
+
+def check_event(name: str, known: Collection[str]) -> str:
+    """Check a type of events, or a family of them: one that is mistyped would never come, and nobody would notice."""
+    if name not in known:
+        near = get_close_matches(name, known, 1)
+        raise ValueError(f"there is no event {name!r}" + (f"; did you mean {near[0]}?" if near else ""))
+    return name
+
+
+_KNOWN = with_families(EVENTS)
+
+
+def _type(text: str) -> str:
     if not _TYPE.fullmatch(text):
         raise ValueError("must be types like instance.ended, or families like instance.*")
-    return text
+    return check_event(text, _KNOWN)
 
 
 def _id(text: str) -> UUID:

@@ -124,8 +124,8 @@ def instance(record: InstanceRecord) -> models.Instance:
         waits_for=record.waits_for,
         started_at=time_or_none(record.started_at),
         finished_at=time_or_none(record.finished_at),
-        late_by=_late_by(record),
-        seconds=_seconds(record),
+        late_by=_seconds(record.late),
+        seconds=_seconds(record.took),
         cancel=_cancel(record),
         stuck=record.stuck is not None,
         stuck_at=record.stuck,
@@ -145,16 +145,8 @@ def instance_whole(record: InstanceRecord, outputs: list[str], seen: Sighting | 
     return whole
 
 
-def _late_by(record: InstanceRecord) -> float | None:
-    if record.due_at is None or record.started_at is None or record.attempt > 1:
-        return None
-    return max(record.started_at - record.due_at, 0) / SECOND
-
-
-def _seconds(record: InstanceRecord) -> float | None:
-    if record.started_at is None or record.finished_at is None or record.state == "lost":
-        return None  # of what is lost nobody knows when it ended, only when that was found out
-    return max(record.finished_at - record.started_at, 0) / SECOND
+def _seconds(duration: int | None) -> float | None:
+    return None if duration is None else duration / SECOND
 
 
 def _cancel(record: InstanceRecord) -> models.Cancel | None:

@@ -16,6 +16,7 @@ from quart import Request
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from callsheet.errors import CallsheetError
+from callsheet.validation import pointer
 
 MAX_DEPTH = 32
 MAX_INTEGER = 2**53
@@ -211,15 +212,15 @@ def _too_deep(max_depth: int) -> BadJSON:
 def _check_strings(document: object) -> None:
     waiting = [("", document)]
     while waiting:
-        pointer, value = waiting.pop()
+        where, value = waiting.pop()
         if isinstance(value, str):
-            _check_text(value, f"string at {_short(repr(pointer))}")
+            _check_text(value, f"string at {_short(repr(where))}")
         elif isinstance(value, list):
-            waiting.extend((f"{pointer}/{index}", child) for index, child in enumerate(value))
+            waiting.extend((f"{where}/{index}", child) for index, child in enumerate(value))
         elif isinstance(value, dict):
             for key, child in value.items():
                 _check_text(key, f"key {_short(repr(key))}")
-                waiting.append((f"{pointer}/{key.replace('~', '~0').replace('/', '~1')}", child))
+                waiting.append((where + pointer(key), child))
 
 
 def _check_text(text: str, where: str) -> None:

@@ -1,7 +1,6 @@
 """/v1/webhooks: other servers that are told of events, each message signed, and tried again until it arrives."""
 
 from collections.abc import Callable
-from difflib import get_close_matches
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -24,14 +23,14 @@ from storage.records import WebhookRecord
 from web import representations as show
 from web.asking import Fields, Query, body_object, flag, instance_id, no_query
 from web.documented import PAGED, documented
+from web.events import check_event, with_families
 from web.replies import Reply, reply
 from web.site import site
 
 webhooks = Blueprint("webhooks", __name__)
 
 MOST_NAMES = 50
-_TOLD = {kind for kind in EVENTS if not kind.startswith(OWN)}  # types and families that a webhook can be told of
-_TOLD |= {f"{kind.partition('.')[0]}.*" for kind in _TOLD}
+_TOLD = with_families(kind for kind in EVENTS if not kind.startswith(OWN))  # what a webhook can be told of
 MOST_SCHEDULES = 100
 
 
@@ -143,12 +142,8 @@ def _names(value: Any) -> tuple[str, ...]:
 
 
 def _name(value: Any) -> str:
-    """Check what is to be told; a mistyped event would never come, and nobody would notice."""
     name = check_name(value)
-    if "." in name and name not in _TOLD:
-        near = get_close_matches(name, _TOLD, 1)
-        raise ValueError(f"there is no event {name!r}" + (f"; did you mean {near[0]}?" if near else ""))
-    return name
+    return check_event(name, _TOLD) if "." in name else name
 
 
 def _slugs(value: Any) -> tuple[str, ...]:

@@ -155,25 +155,13 @@ def instance(record: InstanceRecord) -> Instance:
         finished_at=moment(record.finished_at),
         outcome=record.outcome,
         error=None if record.error is None else msgspec.json.decode(record.error, type=Error),
-        seconds=_seconds(record),
-        late_by=_late_by(record),
+        seconds=None if record.took is None else record.took / SECOND,
+        late_by=None if record.late is None else timedelta(microseconds=record.late),
         retry_of=record.retry_of if record.attempt > 1 else None,
         timeout=None if record.timeout is None else record.timeout / SECOND,
         tags=tuple(record.tag_list),
         stuck=record.stuck is not None,
     )
-
-
-def _seconds(record: InstanceRecord) -> float | None:
-    if record.started_at is None or record.finished_at is None or record.state == "lost":
-        return None
-    return max(record.finished_at - record.started_at, 0) / SECOND
-
-
-def _late_by(record: InstanceRecord) -> timedelta | None:
-    if record.due_at is None or record.started_at is None or record.attempt > 1:
-        return None
-    return timedelta(microseconds=max(record.started_at - record.due_at, 0))
 
 
 def log_line(record: LogRecord) -> LogLine:

@@ -10,6 +10,7 @@ from callsheet.errors import FieldError, Invalid
 from callsheet.instants import SECOND, format_instant, parse_duration, parse_instant, to_seconds
 from callsheet.timetable.expressions import read_expression
 from callsheet.timetable.zones import read_zone
+from callsheet.validation import pointer
 
 
 @frozen
@@ -132,11 +133,7 @@ def _unknown_fields(document: Mapping[object, object], kinds: list[str]) -> list
     known = set().union(*(_FIELDS[kind] for kind in kinds))
     names = [str(name) for name in document if name not in known]
     whose = f" of a trigger with {kinds[0]}" if len(kinds) == 1 else " of a trigger"
-    return [FieldError(f"/{_escaped(name)}", f"is not a field{whose}") for name in names]
-
-
-def _escaped(name: str) -> str:
-    return name.replace("~", "~0").replace("/", "~1")
+    return [FieldError(pointer(name), f"is not a field{whose}") for name in names]
 
 
 def _read_every(reader: _Reader, anchor: int) -> Every | None:

@@ -86,6 +86,7 @@ async def _played(plan: Plan, clock: JumpingClock, node: VirtualNode, tally: Tal
         clock.when_quiet(over.set)
         clock.run_until((plan.end - plan.start) / SECOND)
         await over.wait()
+        tally.close(plan.end)
         part = _part(node, tally, left_out)
         nursery.cancel_scope.cancel()
     if node.failure is not None:

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from uuid import UUID
 
 from attrs import define, field, frozen
 
@@ -42,7 +43,7 @@ class Tally:
     resolution: int
     starts: list[int] = field(factory=list)
     ends: list[int] = field(factory=list)
-    _begun: dict[object, int | None] = field(factory=dict)  # the time-outs of those who run (durations)
+    _begun: dict[UUID, InstanceStarted] = field(factory=dict)  # those who run
 
     def watch(self, facts: list[Fact]) -> None:
         """Take in what was committed."""
@@ -69,7 +70,7 @@ class Tally:
         line.running += 1
         line.peak = max(line.peak, line.running)
         self.starts.append(now)
-        self._begun[fact.id] = fact.timeout
+        self._begun[fact.id] = fact
 
     def _ended(self, fact: InstanceEnded, now: int) -> None:
         line = self.lines[fact.schedule or ""]
@@ -77,13 +78,19 @@ class Tally:
         fate = self.fates.met.pop(fact.id, fact.seconds)
         if fact.id not in self._begun:  # what was cancelled in its queue never ran
             return
-        timeout = self._begun.pop(fact.id)
+        timeout = self._begun.pop(fact.id).timeout
         if fact.outcome == "timed_out" and timeout is not None:
             line.busy += timeout / SECOND
         else:
             line.busy += fate if fact.outcome in _BY_ITSELF else fact.seconds
         line.running -= 1
         self.ends.append(now)
+
+    def close(self, end: int) -> None:
+        """Count what is unfinished as busy until the end."""
+        for fact in self._begun.values():
+            lasting = (end - fact.started_at) / SECOND
+            self.lines[fact.schedule or ""].busy += min(lasting, self.fates.met.get(fact.id, lasting))
 
 
 @frozen
@@ -110,11 +117,14 @@ class Rush:
 
 
 def _levels(starts: Iterable[int], ends: Iterable[int]) -> Iterator[tuple[int, int]]:
-    """Yield how many ran: at each instant the most, once the first of those who end then has ended."""
+    """Yield how many ran: at each instant the most, once the first of those who end then has ended.
+
+    What begins runs, if only for that instant.
+    """
     running, began, ended = 0, Counter(starts), Counter(ends)
     for at in sorted(began.keys() | ended.keys()):
         if ended[at]:
             yield at, running - 1
         running += began[at] - ended[at]
         if began[at]:
-            yield at, running
+            yield at, max(running, 1)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import cache
+from itertools import chain
 from typing import Any
 
 from attrs import evolve
@@ -13,6 +14,7 @@ from callsheet.instants import SECOND, format_instant
 from callsheet.simulation import Fate, Plan, Planned, Policy, check_size, choose_resolution, fates_of
 from callsheet.tasks import Task
 from callsheet.timetable import After, trigger_of
+from callsheet.validation import pointer
 from storage.database import Database
 from storage.queries.instances import Filter, listing
 from storage.queries.reading import read, rows
@@ -40,46 +42,67 @@ def make_plan(
 ) -> Plan:
     """Plan to simulate what stands; `tried` are definitions to add, or to put in the place of those that stand.
 
-    `given` are durations by task or schedule. Invalid when it is more than a simulation takes on.
+    `given` are durations by task or schedule. Invalid when it is more than a simulation takes on, and for durations of
+    what is not there.
     """
-    tried = tried or {}
+    tried, given = tried or {}, given or {}
     plan = Plan(start, end, [], [], seed, max_running=max_running)
     standing = [record for record in _standing(database) if record.id not in tried]
     kept = [record for record in standing if _acts(record, plan)]
     definitions = {record.id: _remainder(record) for record in kept} | dict(tried)
     triggers = [definition.plan for definition in definitions.values()]
     check_size(start, end, triggers)
-    _check_chains(tried, definitions, {record.id for record in standing} | set(tried))
+    known = {record.id for record in standing} | set(tried)
+    _check_chains(tried, definitions, known)
+    _check_names(given, known.union(tasks, _tasks_of(standing, definitions)))
     history = _history(database)
     records = {record.id: record for record in kept}
     for slug, definition in sorted(definitions.items()):
         own, shared = history(None, slug), history(definition.task, None)
-        fates, source = fates_of(slug, definition.task, given or {}, own, shared)
-        record = records.get(slug)
-        until, skips = (
-            (None, []) if record is None else (record.paused_until, [due for due in record.skips if due >= start])
-        )
-        plan.schedules.append(Planned(slug, document_of(definition), fates, source, until, skips))
+        fates, source = fates_of(slug, definition.task, given, own, shared)
+        plan.schedules.append(_planned(slug, definition, fates, source, records.get(slug), start))
     for name in sorted({definition.task for definition in definitions.values()}):
         plan.tasks.append(_policy(name, tasks, plan))
     plan.resolution = choose_resolution(plan, triggers) if resolution is None else resolution
     return plan
 
 
+def _planned(
+    slug: str, definition: Definition, fates: list[Fate], source: str, record: ScheduleRecord | None, start: int
+) -> Planned:
+    """Return what is to be simulated of one schedule; `record` is how it stands, if it does."""
+    planned = Planned(slug, document_of(definition), fates, source)
+    if record is not None:
+        planned.paused_until = record.paused_until
+        planned.skips = [due for due in record.skips if due >= start]
+    return planned
+
+
+def _tasks_of(standing: Iterable[ScheduleRecord], definitions: Mapping[str, Definition]) -> Iterable[str]:
+    return chain((record.definition.task for record in standing), (one.task for one in definitions.values()))
+
+
 def _check_chains(tried: Iterable[str], definitions: Mapping[str, Definition], known: Collection[str]) -> None:
     """Refuse what is tried after a schedule that is not there, or in the end after itself."""
     errors: list[FieldError] = []
     for slug in tried:
-        chain = [slug]
-        while (upstream := _upstream(definitions.get(chain[-1]))) is not None and upstream not in chain:
-            chain.append(upstream)
+        line = [slug]
+        while (upstream := _upstream(definitions.get(line[-1]))) is not None and upstream not in line:
+            line.append(upstream)
         if upstream is not None:
-            ring = " after ".join([*chain, upstream])
+            ring = " after ".join([*line, upstream])
             errors.append(FieldError(_AFTER.format(slug), f"would go round in a circle: {ring}"))
-        elif len(chain) > 1 and chain[1] not in known:
-            errors.append(FieldError(_AFTER.format(slug), f"there is no schedule {chain[1]!r}"))
+        elif len(line) > 1 and line[1] not in known:
+            errors.append(FieldError(_AFTER.format(slug), f"there is no schedule {line[1]!r}"))
     if errors:
         raise Invalid(*errors)
+
+
+def _check_names(given: Iterable[str], known: Collection[str]) -> None:
+    """Refuse durations of what is not there: who misspells a name must not believe that they were heeded."""
+    strangers = [name for name in given if name not in known]
+    if strangers:
+        raise Invalid(*(FieldError(pointer("durations", name), "is no schedule and no task") for name in strangers))
 
 
 def _upstream(definition: Definition | None) -> str | None:

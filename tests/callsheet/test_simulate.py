@@ -274,6 +274,21 @@ def test_a_run_that_is_cut_short_counts_until_it_was_cut():
     assert simulate(one)["busy_seconds"] == pytest.approx(2.4)
 
 
+def test_a_run_that_is_unfinished_counts_until_the_end():
+    one = plan(planned("a", {"cron": "50 * * * *"}, (1200.0, "succeeded")), span=HOUR)
+    answer = simulate(one)
+
+    assert answer["unfinished"]["running"] == 1
+    assert answer["busy_seconds"] == answer["schedules"][0]["busy_seconds"] == 600
+
+
+def test_a_run_that_takes_no_time_is_one_at_once():
+    answer = simulate(plan(planned("a", {"cron": "30 * * * *"}, (0.0, "succeeded")), span=HOUR * 2))
+
+    assert answer["peak"] == {"running": 1, "at": "2026-03-01T00:30:00Z"}
+    assert [minute["running"] for minute in answer["busiest"]] == [1, 1]
+
+
 def test_whole_seconds_are_met_exactly_at_every_resolution():
     assert RESOLUTIONS[0] == SECOND
     assert all(SECOND % resolution == 0 for resolution in RESOLUTIONS)

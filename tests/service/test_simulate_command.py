@@ -111,6 +111,7 @@ def test_durations_and_schedules_can_be_given(busy, simulate, tmp_path):
         (("--to", "2001-01-01T00:00:00Z"), "to must be later than from"),
         (("--task-seconds", "noop"), "--task-seconds noop: must be NAME=DURATION."),
         (("--task-seconds", "noop=soon"), 'noop must be a duration like "30s", "2m", "1h30m"'),
+        (("--task-seconds", "nope=5"), "durations/nope is no schedule and no task"),
         (("--schedules", "none.json"), "No such file or directory: 'none.json'"),
         (("--schedules", "/dev/null"), "/dev/null is not JSON: Input data was truncated."),
         (("--max-running", "0"), "--max-running must be a whole number of at least 1"),

@@ -98,6 +98,19 @@ def test_kill_9_of_the_service_leaves_no_simulation_behind(launch: Any, until: A
     until(lambda: not any(map(alive, pids)), within=5)
 
 
+def test_a_simulation_that_the_stop_comes_upon_is_answered_so(launch: Any, until: Any) -> None:
+    service = launch("--drain", "1s")
+    often = {"often": {"task": "sleep", "input": {"seconds": 1}, "trigger": {"every": 1}}}
+    with closing(http.client.HTTPConnection("127.0.0.1", service.port)) as asking:
+        body = json.dumps({"to": "5d", "schedules": often})
+        asking.request("POST", "/v1/simulate", body, {"Content-Type": "application/json"})
+        until(lambda: descendants(service.process.pid))
+        service.signal(signal.SIGINT)
+        answer = asking.getresponse()
+        assert (answer.status, json.loads(answer.read())["detail"]) == (503, "The service is stopping.")
+    assert service.ended()[0] == 0
+
+
 def test_the_stop_interrupts_a_busy_worker_and_leaves_none(launch: Any, until: Any) -> None:
     service = launch("--drain", "0.2s", tasks=TASKS)
     pids = [idle_worker(service)]

@@ -69,6 +69,7 @@ async def test_a_filter_that_takes_little_looks_through_a_window_at_a_time(api, 
     [
         ({"after": "-1"}, ["#/after"]),
         ({"after": "x", "types": "nonsense", "instance": "1"}, ["#/after", "#/types", "#/instance"]),
+        ({"types": "instance.ended,instance.endet,task.*"}, ["#/types"]),
         ({"cursor": "x", "limit": "0"}, ["#/limit", "#/cursor"]),
     ],
 )  # fmt: skip

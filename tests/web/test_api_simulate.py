@@ -85,6 +85,14 @@ async def test_all_that_is_wrong_is_told_at_once(api):
     }  # fmt: skip
 
 
+async def test_durations_of_what_is_not_there_are_refused(api):
+    await api.put("/v1/schedules/hourly", json=HOURLY)
+    body = DAY | {"durations": {"quick": "1m", "sleep": "1m", "hourly": "1m", "hourlie": "1m", "a/b": "1m"}}
+
+    pointers = await api.wrong(api.post("/v1/simulate", json=body))
+    assert pointers == ["#/durations/hourlie", "#/durations/a~1b"]
+
+
 async def test_what_is_tried_after_itself_or_after_nothing_is_refused(api):
     await api.put("/v1/schedules/first", json=HOURLY)
     await api.put("/v1/schedules/then", json={"task": "quick", "trigger": {"after": "first"}})

@@ -6,7 +6,7 @@ import pytest
 import trio
 import trio.testing
 
-from tests.web.test_worker import PATIENT, QUICK, read_to_the_end, read_until, running
+from tests.web.house import PATIENT, QUICK, read_to_the_end, read_until, running
 from web.worker import Limits
 
 HEAD = b"GET /%b HTTP/1.1\r\nHost: localhost\r\n\r\n"
