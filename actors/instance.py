@@ -14,6 +14,7 @@ import msgspec
 import trio
 from attrs import define, field
 
+from actors.ctrl_c import hand_on_ctrl_c, struck_by_ctrl_c
 from actors.leaks import close_leaks, leaves_open
 from actors.messages import Order
 from actors.spans import begin_attempt, end_attempt
@@ -240,6 +241,8 @@ async def _guarded(
                 out = task.out(pen, run.id, run.attempt, due_at, live.scope.deadline)
                 state = await task.perform(task.decode_input(run.input), out, run.state)
     except BaseException as error:  # noqa: BLE001 - the guard: nothing that a task raises gets past here
+        if struck_by_ctrl_c(error):
+            hand_on_ctrl_c()
         await trio.lowlevel.checkpoint_if_cancelled()  # but when the whole engine is cancelled, there is no outcome
         return None, error
     return state, None
@@ -271,6 +274,8 @@ def _outcome(live: Live, error: BaseException | None, ended: float) -> str:
     A body that ends by itself although it was told to cancel has succeeded: that is the truth. One that overran its
     time-out has timed out, whether it reached a checkpoint where it was told or not.
     """
+    if struck_by_ctrl_c(error):
+        return "interrupted"
     told = live.cancellation
     told_first = told is not None and told.at <= live.scope.deadline
     overran = ended >= live.scope.deadline

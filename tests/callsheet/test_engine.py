@@ -2,6 +2,7 @@
 
 import logging
 import math
+import signal
 import sys
 from datetime import UTC, datetime, timedelta
 
@@ -125,6 +126,41 @@ async def test_leaving_lets_what_runs_finish_for_as_long_as_the_drain_lasts(auto
         assert engine.lost == 0
         assert (await engine.instance(short)).outcome == "succeeded"
         assert (await engine.instance(long)).outcome == "interrupted"
+
+
+@pytest.mark.parametrize("how", ["in the body", "in a task of the body"])
+def test_ctrl_c_in_a_task_reaches_the_program(url, how):
+    runs, known = [], trio.Event()
+
+    @task
+    async def unlucky(_in: None, out: Out[None]) -> None:
+        await known.wait()
+        if how == "in the body":
+            signal.raise_signal(signal.SIGINT)  # as Ctrl-C does while this is what runs
+        else:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(trio.sleep_forever)
+                nursery.start_soon(trio.to_thread.run_sync, int)
+                nursery.start_soon(_strike)
+
+    async def program():
+        async with callsheet.engine(url, [unlucky, write]) as engine:
+            runs.extend([await engine.start(write, Pages(600)), await engine.start(unlucky)])
+            known.set()
+            await trio.sleep(60)
+
+    with pytest.raises(KeyboardInterrupt):
+        trio.run(program)
+
+    async def look():
+        async with callsheet.engine(url, [unlucky, write]) as engine:
+            return engine.lost, [(await engine.instance(run)).outcome for run in runs]
+
+    assert trio.run(look) == (0, ["interrupted", "interrupted"])
+
+
+async def _strike():
+    signal.raise_signal(signal.SIGINT)
 
 
 @pytest.mark.parametrize("error", [ValueError("mine"), KeyboardInterrupt(), ExceptionGroup("two", [OSError()])])

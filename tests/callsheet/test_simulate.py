@@ -1,6 +1,8 @@
 """A simulation tells what the engine would do: same rules, same ledger, and the same answer for the same seed."""
 
+import signal
 import sqlite3
+from hashlib import blake2b
 
 import msgspec
 import pytest
@@ -19,6 +21,7 @@ from callsheet.simulation import (
     read_durations,
 )
 from callsheet.timetable import Every
+from callsheet.virtual import stand_in
 from callsheet.virtual.parts import split
 from callsheet.virtual.report import report
 from callsheet.virtual.simulate import simulate
@@ -287,6 +290,17 @@ def test_a_run_that_takes_no_time_is_one_at_once():
 
     assert answer["peak"] == {"running": 1, "at": "2026-03-01T00:30:00Z"}
     assert [minute["running"] for minute in answer["busiest"]] == [1, 1]
+
+
+def test_ctrl_c_is_heard_wherever_it_strikes(monkeypatch):
+    def struck(*words, **named):
+        signal.raise_signal(signal.SIGINT)
+        return blake2b(*words, **named)
+
+    monkeypatch.setattr(stand_in, "blake2b", struck)  # what a body calls to draw its fate
+    with pytest.raises(BaseExceptionGroup) as caught:
+        simulate(plan(planned("a", {"cron": "0 * * * *"}, (1.0, "succeeded"), (2.0, "succeeded"))))
+    assert caught.group_contains(KeyboardInterrupt)
 
 
 def test_whole_seconds_are_met_exactly_at_every_resolution():
