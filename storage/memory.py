@@ -18,6 +18,9 @@ _URL = "sqlite:///:memory:"
 COUNTING = ("instance_state", "instance_task")
 """The indexes by which running instances are counted, and people look for instances: nothing else needs them."""
 
+LISTING = ("schedule_due",)
+"""The indexes by which only people look."""
+
 
 def open_in_memory(now: int, without: Iterable[str] = ()) -> Database:
     """Open an empty database that belongs to this thread alone: only here can it be read and written.

@@ -60,6 +60,7 @@ class VirtualNode:
     rules: Rules
     database: Database
     max_running: int | None = None
+    keeps_events: bool = True
     watchers: list[Callable[[list[Fact]], object]] = field(factory=list)
     door: VirtualDoor = field(init=False)
     engine: Engine | None = None
@@ -79,22 +80,26 @@ class VirtualNode:
         max_running: int | None = None,
         rules: Rules = RULES,
         without: Iterable[str] = (),
+        *,
+        keeps_events: bool = True,
     ) -> "VirtualNode":
         """Return a node whose clock shows `start` (an instant); its ids are drawn from `seed`.
 
-        `without` names indexes that its database can do without.
+        `without` names indexes that its database can do without; nor need it keep events that nobody asks for.
         """
         ids = IdMaker(partial(random.Random(seed).getrandbits, 62))  # noqa: S311 - ids, not secrets
         jumping = trio.lowlevel.current_clock()
         assert isinstance(jumping, JumpingClock)
         clock = VirtualClock(start, jumping.current_time, jumping.settled)
-        return cls(tasks, clock, ids, rules, open_in_memory(start, without), max_running)
+        return cls(tasks, clock, ids, rules, open_in_memory(start, without), max_running, keeps_events)
 
     async def boot(self, nursery: trio.Nursery) -> None:
         """Start the engine: a boot of its own, that settles what an earlier one left."""
         now = self.clock.now()
         node = this_node("virtual", self.ids.make(now))
-        journal = Journal(self.database, node, self.tasks, self.clock, self.ids, self.max_running)
+        journal = Journal(
+            self.database, node, self.tasks, self.clock, self.ids, self.max_running, keeps_events=self.keeps_events
+        )
         journal.register()
         self._ends_at_once = trio.CancelScope()
         self.engine = await nursery.start(self._run, journal)

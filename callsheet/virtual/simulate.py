@@ -24,7 +24,7 @@ from callsheet.virtual.parts import split
 from callsheet.virtual.stand_in import Fates, stand_in
 from callsheet.virtual.tally import Line, Tally
 from storage.journal.commands import PauseSchedule, PutSchedule, SkipDue
-from storage.memory import COUNTING
+from storage.memory import COUNTING, LISTING
 from storage.queries.reading import read, rows
 
 _OMITTED = (
@@ -71,7 +71,8 @@ async def _simulate(plan: Plan, clock: JumpingClock) -> Part:
     tasks = Registry(stand_in(policy, fates, alarm) for policy in plan.tasks)
     counted = plan.max_running is not None or any(policy.max_running is not None for policy in plan.tasks)
     before = plan.start - 1  # what is due at the start is part of it
-    node = VirtualNode.make(tasks, before, plan.seed, plan.max_running, without=() if counted else COUNTING)
+    without = LISTING if counted else LISTING + COUNTING
+    node = VirtualNode.make(tasks, before, plan.seed, plan.max_running, without=without, keeps_events=False)
     tally = Tally(node.clock, {planned.id: Line() for planned in plan.schedules}, fates, plan.resolution)
     with closing(node):
         return await _played(plan, clock, node, tally)

@@ -127,14 +127,20 @@ class Journal:
         clock: Clock,
         ids: IdMaker,
         most_running: int | None = None,
+        *,
+        keeps_events: bool = True,
     ) -> None:
-        """`most_running` bounds the instances of all tasks together; further ones are queued."""
+        """`most_running` bounds the instances of all tasks together; further ones are queued.
+
+        Without `keeps_events` the facts are told, but no table of them is kept: for a database that nobody can ask.
+        """
         self._database = database
         self._node = node
         self._tasks = tasks
         self._clock = clock
         self._ids = ids
         self._most_running = most_running
+        self._keeps_events = keeps_events
         self._batch = 0
         self._draining = False
 
@@ -253,7 +259,7 @@ class Journal:
         now = self._clock.now()
         return Work(
             cursor, database.dialect, database.entities, self._tasks, self._ids, now, self._node.name, self._node.boot,
-            self._draining, self._most_running,
+            self._draining, self._most_running, keeps_events=self._keeps_events,
         )  # fmt: skip
 
     def _mark(self, work: Work) -> None:

@@ -59,6 +59,7 @@ class Work:
     most_running: int | None = None  # of all tasks together
     by: str = "api"  # who asked for the command at hand
     trace: str | None = None  # the traceparent of the request that asked for it
+    keeps_events: bool = True
     over: list[Over] = field(factory=list)
     stirred: dict[str, None] = field(factory=dict)  # lines that somebody joined who may be first
     free: dict[str, int] = field(factory=dict)  # line -> how many more may begin, see turns.py
@@ -139,9 +140,10 @@ class Work:
         """Write what is left and the events of all facts: nothing may follow but the commit."""
         self.flush()
         self._insert("audit", "id, at, caller, action, schedule, instance, data", self._audit)
-        rows: list[Row] = [self._event(fact) for fact in self.facts[self._told :]]
+        if self.keeps_events:
+            rows: list[Row] = [self._event(fact) for fact in self.facts[self._told :]]
+            self._insert("event", "at, type, schedule, instance, data", rows)
         self._told = len(self.facts)
-        self._insert("event", "at, type, schedule, instance, data", rows)
 
     def _event(self, fact: Fact) -> Row:
         schedule, instance = fact.about
