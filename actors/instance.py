@@ -14,7 +14,6 @@ import msgspec
 import trio
 from attrs import define, field
 
-from actors.ctrl_c import hand_on_ctrl_c, struck_by_ctrl_c
 from actors.leaks import close_leaks, leaves_open
 from actors.messages import Order
 from actors.spans import begin_attempt, end_attempt
@@ -22,8 +21,9 @@ from callsheet.capture import MAX_LINE, Pieces, current_pen
 from callsheet.clock import Clock
 from callsheet.instants import SECOND, to_datetime
 from callsheet.tasks import Task
+from callsheet.tasks.ctrl_c import hand_on_ctrl_c, struck_by_ctrl_c
 from callsheet.tasks.failure import describe
-from callsheet.tasks.out import OutputLimit, check_size
+from callsheet.tasks.out import Out, OutputLimit, check_size
 from callsheet.tasks.text import safe_text
 from callsheet.workers import BodyFailed, Job, Pool, Worker, home_of
 from storage.journal.commands import Command, EndInstance, KeepLog, KeepOutput
@@ -57,6 +57,7 @@ class Live:
     started_at: int | None = None
     progress: tuple[float, float | None, str] | None = None
     trio_task: trio.lowlevel.Task | None = None
+    struck: bool = False  # by a Ctrl-C that was meant for the program around us
     worker: Worker | None = None  # the process that the body runs in, if that is another one
     span: "Span | None" = None
 
@@ -184,6 +185,7 @@ def _in_loop(token: trio.lowlevel.TrioToken) -> bool:
         return False
 
 
+@trio.lowlevel.enable_ki_protection  # what strikes here, and not in the body, goes to the program by itself
 async def perform(
     live: Live,
     task: Task[Any, Any],
@@ -239,13 +241,19 @@ async def _guarded(
             else:
                 due_at = None if run.due_at is None else to_datetime(run.due_at)
                 out = task.out(pen, run.id, run.attempt, due_at, live.scope.deadline)
-                state = await task.perform(task.decode_input(run.input), out, run.state)
+                state = await _body(task, run, out)
     except BaseException as error:  # noqa: BLE001 - the guard: nothing that a task raises gets past here
-        if struck_by_ctrl_c(error):
+        live.struck = struck_by_ctrl_c(error)
+        if live.struck:
             hand_on_ctrl_c()
         await trio.lowlevel.checkpoint_if_cancelled()  # but when the whole engine is cancelled, there is no outcome
         return None, error
     return state, None
+
+
+@trio.lowlevel.disable_ki_protection  # else Ctrl-C could not end a program whose task holds the loop
+async def _body(task: Task[Any, Any], run: InstanceStarted, out: Out[Any]) -> bytes | None:
+    return await task.perform(task.decode_input(run.input), out, run.state)
 
 
 async def _elsewhere(live: Live, task: Task[Any, Any], pen: InstancePen, workers: Pool) -> bytes | None:
@@ -274,7 +282,7 @@ def _outcome(live: Live, error: BaseException | None, ended: float) -> str:
     A body that ends by itself although it was told to cancel has succeeded: that is the truth. One that overran its
     time-out has timed out, whether it reached a checkpoint where it was told or not.
     """
-    if struck_by_ctrl_c(error):
+    if live.struck:
         return "interrupted"
     told = live.cancellation
     told_first = told is not None and told.at <= live.scope.deadline

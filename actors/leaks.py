@@ -4,9 +4,9 @@ The usual way there is leaving an async generator in the middle whose body holds
 Trio has no public way to close what nobody holds any more, so this uses three private names; a test holds each.
 """
 
-from contextlib import suppress
-
 import trio
+
+from callsheet.tasks.ctrl_c import hand_on_ctrl_c, struck_by_ctrl_c
 
 
 class LeftOpen(RuntimeError):
@@ -26,6 +26,9 @@ async def close_leaks(task: trio.lowlevel.Task) -> LeftOpen:
     task._activate_cancel_status(task.parent_nursery._cancel_status)
     for nursery in reversed(list(task.child_nurseries)):
         nursery.cancel_scope.cancel()
-        with suppress(BaseException):
+        try:
             await nursery._nested_child_finished(None)
+        except BaseException as error:  # noqa: BLE001 - of those who were left behind
+            if struck_by_ctrl_c(error):
+                hand_on_ctrl_c()
     return LeftOpen(f"the task left {left} open: was an async generator left in the middle?")

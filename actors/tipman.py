@@ -133,6 +133,7 @@ def _start(own: Tipman, fact: InstanceStarted, stage: trio.Nursery) -> None:
         _cancel_one(own, live, "interrupted")
 
 
+@trio.lowlevel.enable_ki_protection
 async def _perform(own: Tipman, live: Live) -> None:
     """Run the instance's actor; should that fail, which is a fault of ours, the instance has failed."""
     if live.run.timeout is not None:

@@ -38,7 +38,7 @@ async def simulate() -> Response:
         make_plan, here.tasks, start=start, end=end, seed=seed, resolution=resolution, max_running=most, given=given,
         tried=tried,
     )  # fmt: skip
-    return Response(await here.simulator.run(plan, here.engine.stop), 200, content_type="application/json")
+    return Response(await here.simulator.run(plan, here.engine.stopped), 200, content_type="application/json")
 
 
 def _end(value: Any, start: int) -> int:

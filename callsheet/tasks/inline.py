@@ -10,6 +10,7 @@ from attrs import Factory, define, frozen
 
 from callsheet.instants import SECOND, parse_duration
 from callsheet.tasks.codec import canonical, to_document
+from callsheet.tasks.ctrl_c import struck_by_ctrl_c
 from callsheet.tasks.definition import Task
 from callsheet.tasks.out import Out, SyncOut
 
@@ -149,6 +150,8 @@ async def _attempt(
             return "succeeded", None, await task.perform(_in, out, before)
     except (trio.Cancelled, KeyboardInterrupt):
         raise
-    except BaseException as error:  # noqa: BLE001 - the task's own, SystemExit included
+    except BaseException as error:  # the task's own, SystemExit included
+        if struck_by_ctrl_c(error):
+            raise
         return "timed_out" if scope.cancel_called else "failed", error, before
     return "timed_out", None, before

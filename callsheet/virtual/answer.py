@@ -24,11 +24,15 @@ OmittedRow = tuple[Any, ...]
 
 @frozen
 class Part:
-    """What one engine has counted: a line for each schedule, the starts and ends of all, the first omissions."""
+    """What one engine has counted: a line for each schedule, when all began and ended, the first omissions.
+
+    `flashes` says how many ran at once in the instants in which some both began and ended.
+    """
 
     lines: dict[str, Line]
     starts: list[int]
     ends: list[int]
+    flashes: dict[int, int]
     omitted: list[OmittedRow]
     running: int
     queued: int
@@ -39,7 +43,7 @@ def answer(plan: Plan, parts: list[Part]) -> dict[str, Any]:
     """Put the parts of a simulation together."""
     by_id = {slug: line for part in parts for slug, line in part.lines.items()}
     lines = [by_id[planned.id] for planned in plan.schedules]
-    rush = Rush.of([at for part in parts for at in part.starts], [at for part in parts for at in part.ends], BUSIEST)
+    rush = _rush(parts)
     omitted = sorted((row for part in parts for row in part.omitted), key=lambda row: (row[3], row[0]))
     return {
         "from": format_instant(plan.start),
@@ -64,6 +68,15 @@ def answer(plan: Plan, parts: list[Part]) -> dict[str, Any]:
         "omitted_complete": len(omitted) <= MOST_OMITTED,
         "assumptions": [*plan.notes, *sorted(note for part in parts for note in part.left_out)],
     }
+
+
+def _rush(parts: list[Part]) -> Rush:
+    flashes: dict[int, int] = {}
+    for part in parts:
+        for at, most in part.flashes.items():
+            flashes[at] = flashes.get(at, 0) + most
+    starts, ends = [at for part in parts for at in part.starts], [at for part in parts for at in part.ends]
+    return Rush.of(starts, ends, flashes, BUSIEST)
 
 
 def _counts(*counts: Counter[str]) -> dict[str, int]:

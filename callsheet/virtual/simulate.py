@@ -125,4 +125,13 @@ async def _put(node: VirtualNode, planned: Planned) -> list[str]:
 def _part(node: VirtualNode, tally: Tally, left_out: list[str]) -> Part:
     left = {state: int(count) for state, count in read(node.database, lambda db: rows(db, _LEFT))}
     omitted = [tuple(row) for row in read(node.database, lambda db: rows(db, _OMITTED, MOST_OMITTED + 1))]
-    return Part(tally.lines, tally.starts, tally.ends, omitted, left.get("running", 0), left.get("queued", 0), left_out)
+    return Part(
+        tally.lines,
+        tally.starts,
+        tally.ends,
+        tally.flashes,
+        omitted,
+        left.get("running", 0),
+        left.get("queued", 0),
+        left_out,
+    )

@@ -1,7 +1,7 @@
 """What happens in a simulation, counted as it is committed."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from uuid import UUID
 
 from attrs import define, field, frozen
@@ -43,6 +43,9 @@ class Tally:
     resolution: int
     starts: list[int] = field(factory=list)
     ends: list[int] = field(factory=list)
+    flashes: dict[int, int] = field(factory=dict)  # instants in which a run began and ended -> the most at once then
+    _running: int = 0
+    _most: tuple[int, int] = (0, 0)  # an instant, and how many ran at once in it so far
     _begun: dict[UUID, InstanceStarted] = field(factory=dict)  # those who run
 
     def watch(self, facts: list[Fact]) -> None:
@@ -69,6 +72,9 @@ class Tally:
                 line.latest = line.latest if late < self.resolution else max(line.latest, late)
         line.running += 1
         line.peak = max(line.peak, line.running)
+        self._running += 1
+        at, most = self._most
+        self._most = now, max(most, self._running) if at == now else self._running
         self.starts.append(now)
         self._begun[fact.id] = fact
 
@@ -78,13 +84,17 @@ class Tally:
         fate = self.fates.met.pop(fact.id, fact.seconds)
         if fact.id not in self._begun:  # what was cancelled in its queue never ran
             return
-        timeout = self._begun.pop(fact.id).timeout
+        begun = self._begun.pop(fact.id)
+        timeout = begun.timeout
         if fact.outcome == "timed_out" and timeout is not None:
             line.busy += timeout / SECOND
         else:
             line.busy += fate if fact.outcome in _BY_ITSELF else fact.seconds
         line.running -= 1
+        self._running -= 1
         self.ends.append(now)
+        if begun.started_at == now:
+            self.flashes[now] = self._most[1]
 
     def close(self, end: int) -> None:
         """Count what is unfinished as busy until the end."""
@@ -102,12 +112,15 @@ class Rush:
     busiest: list[tuple[int, int, int]]
 
     @classmethod
-    def of(cls, starts: Iterable[int], ends: Iterable[int], most: int) -> "Rush":
-        """Reckon it from when instances began and ended; what ends as another begins does not overlap with it."""
+    def of(cls, starts: Sequence[int], ends: Sequence[int], flashes: Mapping[int, int], most: int) -> "Rush":
+        """Reckon it from when instances began and ended; what ends as another begins does not overlap with it.
+
+        `flashes` says how many ran at once in those instants in which some began and ended.
+        """
         started = Counter(start - start % MINUTE for start in starts)
         peak, peak_at = 0, None
         peaks: dict[int, int] = {}
-        for at, running in _levels(starts, ends):
+        for at, running in _levels(starts, ends, flashes):
             minute = at - at % MINUTE
             peaks[minute] = max(peaks.get(minute, 0), running)
             if running > peak:
@@ -116,15 +129,12 @@ class Rush:
         return cls(peak, peak_at, [(minute, peaks[minute], started[minute]) for minute in ranked[:most]])
 
 
-def _levels(starts: Iterable[int], ends: Iterable[int]) -> Iterator[tuple[int, int]]:
-    """Yield how many ran: at each instant the most, once the first of those who end then has ended.
-
-    What begins runs, if only for that instant.
-    """
+def _levels(starts: Iterable[int], ends: Iterable[int], flashes: Mapping[int, int]) -> Iterator[tuple[int, int]]:
+    """Yield how many ran: at each instant the most, once the first of those who end then has ended."""
     running, began, ended = 0, Counter(starts), Counter(ends)
     for at in sorted(began.keys() | ended.keys()):
         if ended[at]:
             yield at, running - 1
         running += began[at] - ended[at]
         if began[at]:
-            yield at, max(running, 1)
+            yield at, max(running, flashes.get(at, 0))

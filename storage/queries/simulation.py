@@ -54,7 +54,8 @@ def make_plan(
     check_size(start, end, triggers)
     known = {record.id for record in standing} | set(tried)
     _check_chains(tried, definitions, known)
-    _check_names(given, known.union(tasks, _tasks_of(standing, definitions)))
+    if given:
+        _check_names(given, known.union(tasks, _tasks_of(standing, definitions)))
     history = _history(database)
     records = {record.id: record for record in kept}
     for slug, definition in sorted(definitions.items()):

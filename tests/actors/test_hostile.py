@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import reduce
 from typing import Any, NoReturn
 
 import msgspec
@@ -30,6 +31,14 @@ class MeanGroup(BaseExceptionGroup):
 
     def derive(self, excs: Any) -> NoReturn:
         raise SystemExit("derive")
+
+
+class HidingGroup(BaseExceptionGroup):
+    """Does not show what it holds."""
+
+    @property
+    def exceptions(self) -> NoReturn:  # type: ignore[override]
+        raise SystemExit("exceptions")
 
 
 @task
@@ -72,6 +81,10 @@ RAISED = {
     "ExceptionGroup": lambda: ExceptionGroup("several", [ValueError("a"), ExceptionGroup("more", [KeyError("b")])]),
     "BaseExceptionGroup": lambda: BaseExceptionGroup("worse", [SystemExit(1), KeyboardInterrupt()]),
     "MeanGroup": lambda: MeanGroup("mean", [SystemExit(1), ValueError("b")]),
+    "HidingGroup": lambda: HidingGroup("hiding", [ValueError("a")]),
+    "thousands of groups": lambda: reduce(
+        lambda inner, _: ExceptionGroup("deep", [inner]), range(5000), ValueError("a")
+    ),
     "Mean": lambda: Mean(ValueError),
     "lone surrogates": lambda: ValueError("\ud800\0 odd"),
     "a long message": lambda: ValueError("x" * 1_000_000),

@@ -1,3 +1,4 @@
+import signal
 from typing import Any
 
 import pytest
@@ -122,3 +123,22 @@ def test_a_task_sees_its_deadline():
 
     assert run_sync(looks, None).outputs == pytest.approx([30])
     assert run_sync(looks, None, real_time=True).outputs == pytest.approx([30], abs=1)
+
+
+@pytest.mark.parametrize("how", ["in the body", "in a task of the body"])
+def test_ctrl_c_ends_the_program_and_not_just_the_run(how):
+    @task
+    async def struck(_in: None, out: Out[None]) -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(trio.sleep, 1)
+            if how == "in the body":
+                signal.raise_signal(signal.SIGINT)
+            nursery.start_soon(_strike)
+
+    with pytest.raises((KeyboardInterrupt, BaseExceptionGroup)) as caught:
+        run_sync(struck, None)
+    assert caught.type is KeyboardInterrupt or caught.group_contains(KeyboardInterrupt)
+
+
+async def _strike():
+    signal.raise_signal(signal.SIGINT)

@@ -2,11 +2,11 @@
 
 import signal
 import sqlite3
-from hashlib import blake2b
 
 import msgspec
 import pytest
 
+from actors import instance
 from callsheet.errors import Invalid
 from callsheet.instants import DAY, HOUR, MINUTE, SECOND, parse_instant
 from callsheet.simulation import (
@@ -25,6 +25,7 @@ from callsheet.virtual import stand_in
 from callsheet.virtual.parts import split
 from callsheet.virtual.report import report
 from callsheet.virtual.simulate import simulate
+from storage.journal import claims
 
 START = parse_instant("2026-03-01T00:00:00Z")
 OTHER = "2026-02-28T12:00:00Z"
@@ -285,19 +286,28 @@ def test_a_run_that_is_unfinished_counts_until_the_end():
     assert answer["busy_seconds"] == answer["schedules"][0]["busy_seconds"] == 600
 
 
-def test_a_run_that_takes_no_time_is_one_at_once():
-    answer = simulate(plan(planned("a", {"cron": "30 * * * *"}, (0.0, "succeeded")), span=HOUR * 2))
+def test_runs_that_take_no_time_run_at_once_all_the_same():
+    flash = (0.0, "succeeded")
+    answer = simulate(plan(planned("a", {"cron": "30 * * * *"}, flash), span=HOUR * 2))
 
     assert answer["peak"] == {"running": 1, "at": "2026-03-01T00:30:00Z"}
     assert [minute["running"] for minute in answer["busiest"]] == [1, 1]
+    long = planned("l", {"cron": "0 * * * *"}, (2400.0, "succeeded"))
+    crowd = plan(long, *(planned(f"s{n}", {"cron": "30 * * * *"}, flash) for n in range(5)), span=HOUR)
+    assert simulate(crowd)["peak"] == {"running": 6, "at": "2026-03-01T00:30:00Z"}
+    crowd.max_running = 2
+    assert simulate(crowd)["peak"]["running"] == 2
 
 
-def test_ctrl_c_is_heard_wherever_it_strikes(monkeypatch):
+@pytest.mark.parametrize(("where", "what"), [(stand_in, "blake2b"), (instance, "to_datetime"), (claims, "decide")])
+def test_ctrl_c_is_heard_wherever_it_strikes(monkeypatch, where, what):
+    called = getattr(where, what)
+
     def struck(*words, **named):
         signal.raise_signal(signal.SIGINT)
-        return blake2b(*words, **named)
+        return called(*words, **named)
 
-    monkeypatch.setattr(stand_in, "blake2b", struck)  # what a body calls to draw its fate
+    monkeypatch.setattr(where, what, struck)  # in a body, beside it, and in the journal
     with pytest.raises(BaseExceptionGroup) as caught:
         simulate(plan(planned("a", {"cron": "0 * * * *"}, (1.0, "succeeded"), (2.0, "succeeded"))))
     assert caught.group_contains(KeyboardInterrupt)

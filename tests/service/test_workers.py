@@ -101,7 +101,7 @@ def test_kill_9_of_the_service_leaves_no_simulation_behind(launch: Any, until: A
 def test_a_simulation_that_the_stop_comes_upon_is_answered_so(launch: Any, until: Any) -> None:
     service = launch("--drain", "1s")
     often = {"often": {"task": "sleep", "input": {"seconds": 1}, "trigger": {"every": 1}}}
-    with closing(http.client.HTTPConnection("127.0.0.1", service.port)) as asking:
+    with closing(http.client.HTTPConnection("127.0.0.1", service.port, timeout=20)) as asking:
         body = json.dumps({"to": "5d", "schedules": often})
         asking.request("POST", "/v1/simulate", body, {"Content-Type": "application/json"})
         until(lambda: descendants(service.process.pid))
