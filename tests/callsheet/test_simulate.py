@@ -299,7 +299,7 @@ def test_runs_that_take_no_time_run_at_once_all_the_same():
     assert simulate(crowd)["peak"]["running"] == 2
 
 
-@pytest.mark.parametrize(("where", "what"), [(stand_in, "blake2b"), (instance, "to_datetime"), (claims, "decide")])
+@pytest.mark.parametrize(("where", "what"), [(stand_in, "blake2b"), (instance, "EndInstance"), (claims, "decide")])
 def test_ctrl_c_is_heard_wherever_it_strikes(monkeypatch, where, what):
     called = getattr(where, what)
 
