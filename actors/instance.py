@@ -21,7 +21,7 @@ from callsheet.capture import MAX_LINE, Pieces, current_pen
 from callsheet.clock import Clock
 from callsheet.instants import SECOND, to_datetime
 from callsheet.tasks import Task
-from callsheet.tasks.ctrl_c import hand_on_ctrl_c, struck_by_ctrl_c
+from callsheet.tasks.ctrl_c import handed_on_ctrl_c
 from callsheet.tasks.failure import describe
 from callsheet.tasks.out import Out, OutputLimit, check_size
 from callsheet.tasks.text import safe_text
@@ -243,9 +243,7 @@ async def _guarded(
                 out = task.out(pen, run.id, run.attempt, due_at, live.scope.deadline)
                 state = await _body(task, run, out)
     except BaseException as error:  # noqa: BLE001 - the guard: nothing that a task raises gets past here
-        live.struck = struck_by_ctrl_c(error)
-        if live.struck:
-            hand_on_ctrl_c()
+        live.struck = handed_on_ctrl_c(error)
         await trio.lowlevel.checkpoint_if_cancelled()  # but when the whole engine is cancelled, there is no outcome
         return None, error
     return state, None

@@ -6,7 +6,7 @@ Trio has no public way to close what nobody holds any more, so this uses three p
 
 import trio
 
-from callsheet.tasks.ctrl_c import hand_on_ctrl_c, struck_by_ctrl_c
+from callsheet.tasks.ctrl_c import handed_on_ctrl_c
 
 
 class LeftOpen(RuntimeError):
@@ -29,6 +29,5 @@ async def close_leaks(task: trio.lowlevel.Task) -> LeftOpen:
         try:
             await nursery._nested_child_finished(None)
         except BaseException as error:  # noqa: BLE001 - of those who were left behind
-            if struck_by_ctrl_c(error):
-                hand_on_ctrl_c()
+            handed_on_ctrl_c(error)
     return LeftOpen(f"the task left {left} open: was an async generator left in the middle?")

@@ -34,6 +34,12 @@ def _raised_in(error: BaseException) -> str | None:
 
 
 @trio.lowlevel.enable_ki_protection
-def hand_on_ctrl_c() -> None:
-    """Let it strike again where Trio sends what strikes in a protected place: at the program's next checkpoint."""
-    signal.raise_signal(signal.SIGINT)
+def handed_on_ctrl_c(error: BaseException) -> bool:
+    """Tell whether it was Ctrl-C; if so, let it strike again, in this protected place.
+
+    From there Trio sends it to the program's next checkpoint.
+    """
+    struck = struck_by_ctrl_c(error)
+    if struck:
+        signal.raise_signal(signal.SIGINT)
+    return struck

@@ -6,7 +6,7 @@ Trio makes a scope, a deadline and an exception for each who sleeps, which is mo
 import trio
 
 from callsheet.instants import SECOND
-from callsheet.virtual.clock import JumpingClock
+from callsheet.virtual.clock import JumpingClock, wait_with
 
 
 class Alarm:
@@ -28,7 +28,7 @@ class Alarm:
             await trio.lowlevel.checkpoint()
         while self._clock.current_time() < until:
             others = self._sleepers.get(until)
-            await (self._first(until) if others is None else _with(others))
+            await (self._first(until) if others is None else wait_with(others))
 
     async def _first(self, until: float) -> None:
         others = self._sleepers[until] = []
@@ -40,14 +40,3 @@ class Alarm:
                 trio.lowlevel.reschedule(one)
         if others:  # they go on in the next turn of the loop, and so do we: what they do next is one batch
             await trio.lowlevel.cancel_shielded_checkpoint()
-
-
-async def _with(others: list[trio.lowlevel.Task]) -> None:
-    task = trio.lowlevel.current_task()
-    others.append(task)
-
-    def leave(_: object) -> trio.lowlevel.Abort:
-        others.remove(task)
-        return trio.lowlevel.Abort.SUCCEEDED
-
-    await trio.lowlevel.wait_task_rescheduled(leave)

@@ -71,10 +71,9 @@ def answer(plan: Plan, parts: list[Part]) -> dict[str, Any]:
 
 
 def _rush(parts: list[Part]) -> Rush:
-    flashes: dict[int, int] = {}
+    flashes: Counter[int] = Counter()
     for part in parts:
-        for at, most in part.flashes.items():
-            flashes[at] = flashes.get(at, 0) + most
+        flashes.update(part.flashes)
     starts, ends = [at for part in parts for at in part.starts], [at for part in parts for at in part.ends]
     return Rush.of(starts, ends, flashes, BUSIEST)
 

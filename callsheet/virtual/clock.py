@@ -76,18 +76,23 @@ class JumpingClock(Clock):
 
     async def settled(self) -> None:
         """Wait until nothing more happens at this moment by itself."""
-        task = trio.lowlevel.current_task()
-        self._waiting.append(task)
-
-        def leave(_: object) -> trio.lowlevel.Abort:
-            self._waiting.remove(task)
-            return trio.lowlevel.Abort.SUCCEEDED
-
-        await trio.lowlevel.wait_task_rescheduled(leave)
+        await wait_with(self._waiting)
 
     def when_quiet(self, callback: Callable[[], object]) -> None:
         """Call back, once, when the limit is reached and nothing more happens by itself."""
         self._quiet = callback
+
+
+async def wait_with(others: list[trio.lowlevel.Task]) -> None:
+    """Wait until somebody reschedules all of a list, being one of them."""
+    task = trio.lowlevel.current_task()
+    others.append(task)
+
+    def leave(_: object) -> trio.lowlevel.Abort:
+        others.remove(task)
+        return trio.lowlevel.Abort.SUCCEEDED
+
+    await trio.lowlevel.wait_task_rescheduled(leave)
 
 
 def _never() -> bool:

@@ -15,13 +15,9 @@ import pytest
 from attrs import frozen
 
 import callsheet
+from tests.service.sources import HELLO
 
 ROOT = Path(__file__).parents[2]
-HELLO = """
-@task
-async def hello(_in: None, out: Out[str]) -> None:
-    await out.send("hello")
-"""
 PACKAGES = ("actors", "callsheet", "storage", "web")
 
 

@@ -10,20 +10,10 @@ from typing import Any
 
 import pytest
 
-HELLO = """
-@task
-async def hello(_in: None, out: Out[str]) -> None:
-    await out.send("hello")
-"""
-ENDLESS = """
-@task
-async def deaf(_in: None, out: Out[None]) -> None:
-    while True:
-        try:
-            await trio.sleep(60)
-        except BaseException:
-            pass
+from tests.service.sources import DEAF, HELLO
 
+ENDLESS = f"""
+{DEAF}
 @task
 def threaded(_in: None, out: Out[None]) -> None:
     time.sleep(60)

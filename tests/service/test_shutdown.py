@@ -11,11 +11,14 @@ from typing import Any
 
 import pytest
 
+from tests.service.sources import DEAF
+
 DRAIN = 0.4
 WITHIN = DRAIN + 2.0  # seconds that are promised, whatever tasks and clients do
 SHORT = ("--drain", f"{DRAIN}s")
 
-TASKS = """
+TASKS = (
+    """
 import ctypes
 
 async def announce():
@@ -26,14 +29,6 @@ async def announce():
 async def brief(_in: float, out: Out[str]) -> None:
     await trio.sleep(_in)
     await out.send("done")
-
-@task
-async def deaf(_in: None, out: Out[None]) -> None:
-    while True:
-        try:
-            await trio.sleep(60)
-        except BaseException:
-            pass
 
 @task
 async def tidy(_in: None, out: Out[str]) -> None:
@@ -85,6 +80,8 @@ async def chatty(_in: None, out: Out[None]) -> None:
 async def taking(_in: str, out: Out[None]) -> None:
     pass
 """
+    + DEAF
+)
 
 
 def lines_of(service: Any) -> str:

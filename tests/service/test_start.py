@@ -14,12 +14,8 @@ import pytest
 import tzdata
 
 import callsheet
+from tests.service.sources import HELLO
 
-HELLO = """
-@task
-async def hello(_in: None, out: Out[str]) -> None:
-    await out.send("hello")
-"""
 OTHER = """
 @task
 async def other(_in: None, out: Out[None]) -> None:
